@@ -1,0 +1,27 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each builds .venv once and reuses it.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint clean help
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --editable ".[dev,notebooks,cpu]"
+	@touch $@
+
+demo: $(STAMP)  ## draw eyes, pretrain the baseline and KeepFIT, score both: demo/report.html
+	$(PY) -m keepfit_mini demo --out demo
+
+# One thread a process: two torch processes that share two cores slow each other down manyfold otherwise.
+test: $(STAMP) lint  ## ruff and every test
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
+
+lint: $(STAMP)  ## ruff only
+	$(VENV)/bin/ruff check .
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf $(VENV) demo

