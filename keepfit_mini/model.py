@@ -1,0 +1,212 @@
+"""KeepFIT: two encoders, their projections, text revision and one temperature (paper figure 2).
+
+    V = encode_image(pixels), T = encode_text(texts)          all that is used after pretraining
+    model(public, expert, variant) -> loss                    what pretraining minimises
+
+Not about: how batches are made (data.py) or weights change (trainer.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .config import InputError, ModelConfig
+from .encoders import ImageEncoder, Projection, TextEncoder, from_source, train_tokenizer
+from .mixed_loss import mixed_loss, soft_targets
+from .prompts import conditions
+from .text_revision import TextFusion, TextRevision
+
+MAX_LOG_SCALE = 4.6052  # ln 100: the temperature never falls under 0.01
+
+
+class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags=["retina", "clip", "keepfit"]):
+    """The model of the paper.
+
+    config      what to build
+    pretrained  True fetches the weights that config names (ImageNet, MiniLM, ...); False leaves them random
+    texts       what a "bert-mini" learns its vocabulary from, beside the built-in descriptions of conditions
+    tokenizer   one that is already there; overrides texts
+    """
+
+    def __init__(self, config: ModelConfig | None = None, pretrained: bool = True, texts: Sequence[str] = (), tokenizer=None):
+        super().__init__()
+        config = dataclasses.replace(config or ModelConfig())
+        if config.text_encoder == "bert-mini" and tokenizer is None:
+            known = [t for name, entry in conditions().items() for t in (name, *entry["descriptions"])]
+            tokenizer = train_tokenizer([*known, *texts])
+            config.text_config = {**config.text_config, "vocab_size": len(tokenizer)}
+        self.image_encoder = ImageEncoder(config, pretrained)
+        self.text_encoder = TextEncoder(config, pretrained, tokenizer)
+        config.text_config = bert_settings(self.text_encoder.model.config)
+        self.config = config
+        self.image_projection = Projection(self.image_encoder.width, config.dim)
+        self.text_projection = Projection(self.text_encoder.width, config.dim)
+        self.text_revision = TextRevision(config.dim, config.heads, config.dropout, config.normalize_over)
+        self.text_fusion = TextFusion(config.dim, config.dropout, config.normalize_over) if config.fusion else None
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @property
+    def scale(self) -> Tensor:
+        """s = exp(a), the multiplier of every cosine similarity; a scalar."""
+        return self.logit_scale.exp()
+
+    def clamp_scale(self) -> None:
+        """Keep a in [0, 4.6052]; called after each step."""
+        self.logit_scale.data.clamp_(0, MAX_LOG_SCALE)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(B,3,H,W) in [0,1], taken as given (no resize) -> V (B,D), length one."""
+        return self.image_projection(self.image_encoder(pixels))
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """B strings -> T (B,D), length one. Equal strings are encoded once."""
+        return self.text_projection(self.text_encoder.encode(texts))
+
+    def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token numbers and mask, (B,L) each -> T (B,D), length one."""
+        return self.text_projection(self.text_encoder(input_ids, attention_mask))
+
+    def forward(self, public: dict, expert: dict | None, variant: str, weight: float | None = None):
+        """One mixed batch -> total loss, {"public", "expert", "revision"}. Batches as data.collate makes them."""
+        image, text = self._encode(public)  # (B, D), (B, D)
+        expert_image, expert_text = self._encode(expert) if expert else (None, None)  # (M, D), (M, D)
+        targets = soft_targets(public["category"]).to(image.device)  # (B, B)
+        return mixed_loss(
+            variant, image, text, expert_image, expert_text, self.scale, targets,
+            revision=self.text_revision, fusion=self.text_fusion, weight=weight,
+        )  # fmt: skip
+
+    def _encode(self, batch: dict) -> tuple[Tensor, Tensor]:
+        if "activation" in batch:  # the frozen stages were computed beforehand
+            features = self.image_encoder.trained(batch["activation"].float())
+        else:
+            features = self.image_encoder(batch["image"])
+        return self.image_projection(features), self.encode_text(batch["text"])
+
+    # ------------------------------------------------------------------------------------------------ save and load
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Write config.json, model.safetensors and the tokenizer into a folder (and, with push_to_hub=True, to the hub)."""
+        return super().save_pretrained(save_directory, **kwargs)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        path = save_directory / "config.json"
+        saved = json.loads(path.read_text()) if path.is_file() else {}
+        path.write_text(json.dumps({**saved, "model": dataclasses.asdict(self.config)}, indent=2) + "\n")
+        if self.text_encoder.tokenizer is not None:
+            self.text_encoder.tokenizer.save_pretrained(save_directory / "tokenizer")
+        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(state, save_directory / "model.safetensors.part", metadata={"format": "pt"})
+        (save_directory / "model.safetensors.part").replace(save_directory / "model.safetensors")
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, revision=None, cache_dir=None, force_download=False, token=None,
+                         local_files_only=False, map_location="cpu", **_) -> KeepFIT:  # fmt: skip
+        folder = Path(model_id)
+        if not folder.is_dir():
+            folder = Path(snapshot_download(
+                model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
+                local_files_only=local_files_only, allow_patterns=["config.json", "model.safetensors", "tokenizer/*"],
+            ))  # fmt: skip
+        for name in ("config.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise InputError(f"no {name} there: give a finished run, or finish it with pretrain --resume", folder)
+        try:
+            config = ModelConfig(**json.loads((folder / "config.json").read_text())["model"])
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError("not the config.json of a keepfit_mini model", folder / "config.json") from error
+        tokenizer = None
+        if (folder / "tokenizer").is_dir():
+            from transformers import AutoTokenizer
+
+            tokenizer = from_source(AutoTokenizer, str(folder / "tokenizer"))
+        model = cls(config, pretrained=False, tokenizer=tokenizer)
+        model.load_state_dict(load_file(folder / "model.safetensors", device=str(map_location)))
+        return model.eval()
+
+
+def bert_settings(config) -> dict:
+    """What of a BertConfig decides the architecture, as plain JSON."""
+    names = (
+        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
+        "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size",
+        "layer_norm_eps", "pad_token_id",
+    )  # fmt: skip
+    return {name: getattr(config, name) for name in names}
+
+
+# ----------------------------------------------------------------------------------------------- the authors' weights
+
+
+def official_config(
+    bert_vocab_size: int = 28996, bert_layers: int = 12, bert_intermediate_size: int = 3072
+) -> ModelConfig:
+    """The published architecture, no weights fetched: ResNet-50, BERT-base (cased), D = 512, softmax over the heads.
+
+    The three arguments may shrink the BERT. The authors' pooling counts padding, and is kept so here.
+    """
+    return ModelConfig(
+        image_encoder="resnet50",
+        image_size=512,
+        text_encoder="emilyalsentzer/Bio_ClinicalBERT",
+        text_weights=False,
+        text_config={
+            "vocab_size": bert_vocab_size,
+            "num_hidden_layers": bert_layers,
+            "intermediate_size": bert_intermediate_size,
+        },
+        text_pooling="published",
+        max_tokens=256,
+        dim=512,
+        normalize_over="heads",
+    )
+
+
+# the authors' prefix -> ours
+OFFICIAL_NAMES = {
+    "vision_model.model.": "image_encoder.model.",
+    "vision_model.projection_head_vision.": "image_projection.",
+    "text_model.model.": "text_encoder.model.",
+    "text_model.projection_head_text.": "text_projection.",
+    "attention.": "text_revision.",
+    "logit_scale": "logit_scale",
+}
+
+
+def load_official_state_dict(model: KeepFIT, state_dict: dict[str, Tensor]) -> KeepFIT:
+    """Load the authors' weights in place and return the model. `position_ids` (a constant) is ignored.
+
+    InputError, nothing loaded: a key that fits nowhere, a key that is missing, a tensor of another shape.
+    """
+    renamed = {}
+    for key, tensor in state_dict.items():
+        if key.endswith("position_ids"):
+            continue
+        prefix = next((p for p in OFFICIAL_NAMES if key.startswith(p)), None)
+        if prefix is None:
+            raise InputError(f"key {key!r} belongs to no part of KeepFIT: is this a KeepFIT checkpoint?")
+        renamed[OFFICIAL_NAMES[prefix] + key.removeprefix(prefix)] = tensor
+    ours = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("text_fusion.")}
+    for word, names in (("has no place for", renamed.keys() - ours.keys()), ("lacks", ours.keys() - renamed.keys())):
+        if names:
+            who = "this model" if word.startswith("has") else "the checkpoint"
+            raise InputError(f"{who} {word} {len(names)} tensors, the first is {min(names)!r}: check official_config(...)")
+    for name, tensor in renamed.items():
+        if tensor.shape != ours[name].shape:
+            raise InputError(
+                f"{name} is {tuple(tensor.shape)} in the checkpoint, {tuple(ours[name].shape)} in the model: "
+                "check official_config(...)"
+            )
+    model.load_state_dict(renamed, strict=False)
+    return model

@@ -1,0 +1,309 @@
+"""pretrain(): one loop for a CPU, a GPU and `accelerate launch` over several (paper section 3.1).
+
+Each step takes a public batch (label prompts) and an expert batch (captions), sums the variant's losses and steps AdamW.
+A run folder holds config.json, metrics.jsonl, checkpoints/ (for a resume) and, once finished, model.safetensors.
+Not about: what the losses are (mixed_loss.py) or how batches are drawn (data.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import accelerate
+import torch
+import torchvision
+import transformers
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from .config import InputError, ModelConfig, TrainConfig
+from .data import (
+    Pictures,
+    Visits,
+    collate,
+    drop_undecodable,
+    exclude_categories,
+    limit_bad,
+    read_manifests,
+    report_bad,
+)  # fmt: skip
+from .model import KeepFIT
+
+CHECKPOINTS_KEPT = 2
+
+
+def warmup_cosine(optimizer, steps_per_epoch: int, warmup_epochs: float, schedule_epochs: float) -> LambdaLR:
+    """Learning rate: linear from 1/W to 1 over W warm-up steps, then a cosine to 0 at the end of schedule_epochs."""
+    warmup = round(steps_per_epoch * warmup_epochs)
+    cosine = max(1, round(steps_per_epoch * schedule_epochs) - warmup)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return (1 + math.cos(math.pi * min(1.0, (step - warmup) / cosine))) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
+def pretrain(
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    public: str | Path | Sequence[str | Path],
+    expert: str | Path | Sequence[str | Path] | None,
+    out: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+) -> KeepFIT:
+    """Pretrain on manifests and return the model, which also lies in the folder `out`.
+
+    public  manifests with labels; expert  manifests with captions (None for variant "public-only")
+    resume  go on with `out` from its last checkpoint, with the settings that it was begun with
+    InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume.
+    """
+    out = Path(out)
+    if resume and not (out / "config.json").is_file():
+        raise InputError("no run there to resume: give the folder of an interrupted run, or leave --resume away", out)
+    if resume and (out / "model.safetensors").is_file():
+        return KeepFIT.from_pretrained(out)
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("exists already: choose another folder, delete it, or go on with --resume", out)
+    if resume:
+        model_config, train_config = read_configs(out)
+    t = train_config
+    if t.uses_experts and not expert:
+        raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
+
+    public_frame = exclude_categories(read_manifests(public, "label"), t.exclude_categories)
+    if public_frame.empty:
+        raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less", public)
+    public_frame = drop_undecodable(public_frame, t.max_bad)
+    expert_frame = None
+    if t.uses_experts:
+        expert_frame = drop_undecodable(read_manifests(expert, "text"), t.max_bad)
+
+    set_seed(t.seed)
+    texts = list(public_frame["labels"].explode().unique()) + (list(expert_frame["text"]) if t.uses_experts else [])
+    model_config = dataclasses.replace(model_config, fusion="fusion" in t.variant)
+    model = KeepFIT(model_config, texts=texts)
+    accelerator = Accelerator(mixed_precision=t.mixed_precision)
+    public_set = Pictures(public_frame, model_config.image_size, t.seed, prompts=True, augmented=t.augment, views=t.views)
+    expert_set = None
+    if t.uses_experts:
+        expert_set = Pictures(expert_frame, model_config.image_size, t.seed, prompts=False, augmented=False, views=t.views)
+    run = Run(out, model, t, accelerator, public_set, expert_set, progress)
+    run.begin(resume)
+    run.train()
+    run.finish()
+    return accelerator.unwrap_model(run.model).eval()
+
+
+def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
+    """The two configs of a run folder."""
+    try:
+        saved = json.loads((run / "config.json").read_text())
+        train = {**saved["train"], "exclude_categories": tuple(saved["train"]["exclude_categories"])}
+        return ModelConfig(**saved["model"]), TrainConfig(**train)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("not the config.json of a run", run / "config.json") from error
+
+
+def versions() -> dict[str, str]:
+    found = {m.__name__: m.__version__ for m in (torch, torchvision, transformers, accelerate)}
+    return {"python": platform.python_version(), **found}
+
+
+def keep_activations(model: KeepFIT, pictures: Pictures, device, progress: bool, max_bad: float) -> None:
+    """Compute the frozen stages once for every version of every picture; kept as float16 in pictures.activations.
+
+    A picture that does not decode is named, and its row is served by a neighbour's activations from then on.
+    """
+    encoder = model.image_encoder.eval()
+    views, batch, bad = pictures.views, 64, []
+    todo = [(row, view) for row in range(len(pictures)) for view in range(views)]
+    last = None
+    for start in tqdm(range(0, len(todo), batch), desc="frozen stages", disable=not progress):
+        pixels = []
+        for row, view in todo[start : start + batch]:
+            try:
+                last = pictures.picture(row, view)
+            except OSError as error:
+                if row not in bad:
+                    bad.append(row)
+                    report_bad(pictures.frame, row, error)
+                    limit_bad(pictures.frame, bad, max_bad)
+                if last is None:
+                    last = torch.zeros(3, pictures.size, pictures.size)
+            pixels.append(last)
+        with torch.inference_mode():
+            kept = encoder.frozen(torch.stack(pixels).to(device)).half().cpu()  # (b, C, h, w)
+        if start == 0:
+            store = torch.empty(len(todo), *kept.shape[1:], dtype=torch.float16)
+        store[start : start + len(kept)] = kept
+    pictures.activations = store.unflatten(0, (-1, views))  # (rows, views, C, h, w)
+
+
+class Run:
+    """A run folder and what changes while it trains: model, optimiser, schedule, place in the data."""
+
+    def __init__(self, out, model, config: TrainConfig, accelerator, public: Pictures, expert: Pictures | None, progress):
+        self.out, self.config, self.accelerator, self.progress = out, config, accelerator, progress
+        self.public, self.expert = public, expert
+        for module, needed in ((model.text_revision, "revision"), (model.text_fusion, "fusion")):
+            if module is not None and needed not in config.variant.split("+"):
+                module.requires_grad_(False)  # unused in this variant; DistributedDataParallel wants to know
+        model = model.to(memory_format=torch.channels_last)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        world = accelerator.num_processes
+        self.steps = math.ceil(math.ceil(len(public) / config.batch_size) / world)  # per process and epoch
+        schedule = warmup_cosine(optimizer, self.steps, config.warmup_epochs, config.schedule_epochs or config.epochs)
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.schedule = schedule
+        accelerator.register_for_checkpointing(schedule)
+        self.step = 0
+        self.bad: dict[str, list[int]] = {"public": [], "expert": []}
+        self.log = None
+
+    # ------------------------------------------------------------------------------------------------- the loop
+
+    def train(self) -> None:
+        config, model = self.config, self.accelerator.unwrap_model(self.model)
+        if config.views:
+            for side in filter(None, (self.public, self.expert)):
+                keep_activations(model, side, self.accelerator.device, self.progress, config.max_bad)
+        self.model.train()
+        stopped = StopRequest()
+        for epoch in range(self.step // self.steps, config.epochs):
+            first = self.step % self.steps
+            bar = tqdm(total=self.steps, initial=first, desc=f"epoch {epoch + 1}/{config.epochs}",
+                       disable=not (self.progress and self.accelerator.is_main_process))  # fmt: skip
+            for public, expert in self._batches(epoch, first):
+                self._one_step(epoch, public, expert, bar)
+                if self.step == 1 or self.step % config.checkpoint_every == 0 or stopped:
+                    self.checkpoint()
+                if stopped:
+                    bar.close()
+                    self.log.close()
+                    raise KeyboardInterrupt
+            bar.close()
+
+    def _one_step(self, epoch: int, public: dict, expert: dict | None, bar: tqdm) -> None:
+        config, begin = self.config, time.perf_counter()
+        self._set_bad_aside("public", public)
+        if expert is not None:
+            self._set_bad_aside("expert", expert)
+        whole = public["row"] and (expert is None or expert["row"])  # a batch may consist of broken pictures only
+        line = {"step": self.step + 1, "epoch": epoch}
+        if whole:
+            total, parts = self.model(public, expert, config.variant, config.revision_weight)
+            if not torch.isfinite(total):
+                raise InputError(f"loss is {total.item()} at step {self.step + 1}: public rows {public['row']}; lower lr")
+            self.accelerator.backward(total)
+            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+            line |= {"loss": total.item(), **{name: part.item() for name, part in parts.items()},
+                     "lr": self.optimizer.param_groups[0]["lr"], "grad_norm": float(norm)}  # fmt: skip
+            self.optimizer.step()
+            self.accelerator.unwrap_model(self.model).clamp_scale()
+            self.optimizer.zero_grad(set_to_none=True)
+            line["scale"] = self.accelerator.unwrap_model(self.model).scale.item()
+            shown = {k: f"{line[k]:.3g}" for k in ("loss", "public", "expert", "revision", "scale") if line[k]}
+            bar.set_postfix(shown, refresh=False)
+        self.schedule.step()
+        self.step += 1
+        bar.update()
+        if self.accelerator.is_main_process:
+            line["seconds"] = round(time.perf_counter() - begin, 4)
+            self.log.write(json.dumps(line) + "\n")
+
+    def _batches(self, epoch: int, first: int):
+        """Pairs of (public batch, expert batch or None) of one epoch, from step `first` on."""
+        config = self.config
+        public = self._loader(self.public, config.batch_size, False, epoch, first)
+        if self.expert is None:
+            return ((batch, None) for batch in public)
+        return zip(public, self._loader(self.expert, config.expert_batch_size or config.batch_size, True, epoch, first), strict=False)
+
+    def _loader(self, pictures: Pictures, batch_size: int, replacement: bool, epoch: int, first: int) -> DataLoader:
+        world = self.accelerator.num_processes
+        visits = Visits(len(pictures), batch_size, math.ceil(len(self.public) / self.config.batch_size), self.config.seed, replacement)
+        visits.epoch, visits.first_step = epoch, first * world
+        loader = DataLoader(pictures, batch_sampler=visits, collate_fn=collate, num_workers=self.config.num_workers,
+                            pin_memory=self.accelerator.device.type == "cuda")  # fmt: skip
+        return self.accelerator.prepare_data_loader(loader)
+
+    def _set_bad_aside(self, side: str, batch: dict) -> None:
+        frame = (self.public if side == "public" else self.expert).frame
+        for row, reason in batch["bad"]:
+            if row not in self.bad[side]:
+                self.bad[side].append(row)
+                report_bad(frame, row, reason)
+        limit_bad(frame, self.bad[side], self.config.max_bad)
+
+    # ----------------------------------------------------------------------------------------------- the folder
+
+    def begin(self, resume: bool) -> None:
+        """Make the run folder, or go back to its newest checkpoint."""
+        checkpoints = sorted((self.out / "checkpoints").glob("step-*[0-9]")) if resume else []
+        if checkpoints:
+            self.accelerator.load_state(checkpoints[-1])
+            self.step = int(checkpoints[-1].name.removeprefix("step-"))
+        lines = []
+        if self.accelerator.is_main_process:
+            (self.out / "checkpoints").mkdir(parents=True, exist_ok=True)
+            if resume and (self.out / "metrics.jsonl").is_file():  # steps after the checkpoint will come again
+                lines = (self.out / "metrics.jsonl").read_text().splitlines(keepends=True)[: self.step]
+            model = self.accelerator.unwrap_model(self.model)
+            config = {"model": dataclasses.asdict(model.config), "train": dataclasses.asdict(self.config), "versions": versions()}
+            (self.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            self.log = (self.out / "metrics.jsonl").open("w", buffering=1)
+            self.log.writelines(lines)
+        self.accelerator.wait_for_everyone()
+
+    def checkpoint(self) -> None:
+        """Write the whole state aside, rename it, keep the last two."""
+        folder = self.out / "checkpoints" / f"step-{self.step:08d}"
+        part = folder.with_name(folder.name + ".part")
+        self.accelerator.save_state(str(part))
+        if self.accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+            for old in sorted(folder.parent.glob("step-*[0-9]"))[:-CHECKPOINTS_KEPT]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> None:
+        """Write the weights; what a resume needed goes."""
+        if self.accelerator.is_main_process:
+            self.log.close()
+            self.accelerator.unwrap_model(self.model).save_pretrained(self.out)
+            shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+
+class StopRequest:
+    """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first."""
+
+    def __init__(self):
+        self.came = False
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._note)
+        except ValueError:  # not the main thread (a notebook's worker): the default handling stays
+            pass
+
+    def _note(self, *_):
+        self.came = True
+
+    def __bool__(self) -> bool:
+        return self.came

@@ -1,0 +1,118 @@
+"""Zero-shot scoring: a class is a text, a picture belongs to the nearest (paper section 3.2, "zero-shot").
+
+    class vectors W (C,D) from names, from expert descriptions, or from both;  probabilities = softmax(s V W^T)
+
+Not about: adapters and probes that see labelled shots (few_shot.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .config import InputError
+from .data import fit_square, read_manifest, read_picture
+from .metrics import bootstrap, class_recall, score
+from .model import KeepFIT
+from .prompts import class_prompts
+from .trainer import versions
+
+
+@torch.inference_mode()
+def class_vectors(model: KeepFIT, classes: Sequence[str], prompts: str = "both") -> Tensor:
+    """C class names -> W (C,D): the mean over a class's prompts, not normalised again (as published).
+
+    prompts  "names": the name alone; "descriptions": its findings alone; "both": findings and name (the paper's).
+    InputError: a class without a description where one is needed.
+    """
+    model.eval()
+    texts = [class_prompts(name, prompts) for name in classes]  # C lists
+    vectors = model.encode_text([text for group in texts for text in group])  # (sum of prompts, D)
+    return torch.stack([group.mean(0) for group in vectors.split([len(group) for group in texts])])  # (C, D)
+
+
+@torch.inference_mode()
+def image_vectors(model: KeepFIT, images: Sequence[str | Path], batch_size: int = 32, progress: bool = True) -> Tensor:
+    """N picture files -> V (N,D) on the CPU. OSError from the first that does not decode, with its place as .index."""
+    model.eval()
+    size, device = model.config.image_size, next(model.parameters()).device
+    vectors = []
+    for start in tqdm(range(0, len(images), batch_size), desc="encode", disable=not progress):
+        pixels = []
+        for i, path in enumerate(images[start : start + batch_size], start):
+            try:
+                pixels.append(fit_square(read_picture(path), size))
+            except (OSError, Image.DecompressionBombError) as error:
+                failure = OSError(f"{path} does not decode ({error})")
+                failure.index = i
+                raise failure from error
+        vectors.append(model.encode_image(torch.stack(pixels).to(device)).cpu())  # (b, D)
+    return torch.cat(vectors)
+
+
+@torch.inference_mode()
+def probabilities(model: KeepFIT, image: Tensor, classes: Tensor) -> Tensor:
+    """V (N,D), W (C,D) -> (N,C)."""
+    return (model.scale.cpu() * image.cpu() @ classes.cpu().T).softmax(dim=1)
+
+
+def labelled_rows(path: str | Path, classes: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, int]:
+    """A manifest -> rows that have exactly one of the classes, their class numbers (N,), how many were left out."""
+    wanted = [name.strip().casefold() for name in classes]
+    if len(wanted) < 2 or len(set(wanted)) < len(wanted) or "" in wanted:
+        raise InputError(f"--classes {', '.join(classes)!r}: give two or more different names, comma between")
+    frame = read_manifest(path)
+    found = [[wanted.index(c) for c in {v.casefold() for v in labels} if c in wanted] for labels in frame["labels"]]
+    keep = np.array([len(f) == 1 for f in found])
+    truth = np.array([f[0] for f in found if len(f) == 1], dtype=int)
+    for number, name in enumerate(classes):
+        if number not in truth:
+            seen = ", ".join(sorted({v for labels in frame["labels"] for v in labels})[:8]) or "none"
+            raise InputError(f"no row has the class {name!r} (labels there: {seen}): correct --classes", path)
+    return frame[keep].reset_index(drop=True), truth, int((~keep).sum())
+
+
+def zero_shot(
+    model: KeepFIT,
+    dataset: str | Path,
+    classes: Sequence[str],
+    prompts: str = "both",
+    seed: int = 0,
+    progress: bool = True,
+) -> dict:
+    """Score a manifest -> the JSON of `evaluate`, plus "recall" per class and "confusion" (C,C, rows are truth).
+
+    InputError: no row of a class, a picture that does not decode (an evaluation never passes one over).
+    """
+    frame, truth, left_out = labelled_rows(dataset, classes)
+    vectors = class_vectors(model, classes, prompts)  # (C, D)
+    try:
+        image = image_vectors(model, frame["image"].tolist(), progress=progress)  # (N, D)
+    except OSError as error:
+        row = int(frame["row"][error.index])
+        raise InputError(f"picture {error}: mend it or delete the row", dataset, row) from error
+    guess = probabilities(model, image, vectors).numpy()  # (N, C)
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (truth, guess.argmax(1)), 1)
+    return {
+        "protocol": "zero-shot",
+        "prompts": prompts,
+        "dataset": Path(dataset).stem,
+        "classes": list(classes),
+        "n": len(truth),
+        "left_out": left_out,
+        "metrics": score(truth, guess),
+        "recall": dict(zip(classes, class_recall(truth, guess), strict=True)),
+        "confusion": confusion.tolist(),
+        "per_fold": [],
+        "ci95": bootstrap(truth, guess, seed),
+        "seed": seed,
+        "versions": versions(),
+    }
