@@ -1,7 +1,8 @@
 """Says in English and Chinese what a drawn picture shows, in the manner of an eye atlas: findings, place, severity.
 
 `described` captions never name the disease, so that whatever a model learns from them about a disease it learned from
-its signs; `named` captions name it as well. The sentences were written for this project. Not here: pictures (phantom.py).
+its signs; `named` captions name it as well. The sentences were written for this project.
+Not here: pictures (phantom.py).
 """
 
 import numpy as np
@@ -19,8 +20,10 @@ DEGREES = {
 
 PLACES = {
     "macula": ("in the macula", "黄斑区"), "posterior pole": ("in the posterior pole", "后极部"),
-    "superotemporal": ("in the superotemporal quadrant", "颞上象限"), "inferotemporal": ("in the inferotemporal quadrant", "颞下象限"),
-    "superonasal": ("in the superonasal quadrant", "鼻上象限"), "inferonasal": ("in the inferonasal quadrant", "鼻下象限"),
+    "superotemporal": ("in the superotemporal quadrant", "颞上象限"),
+    "inferotemporal": ("in the inferotemporal quadrant", "颞下象限"),
+    "superonasal": ("in the superonasal quadrant", "鼻上象限"),
+    "inferonasal": ("in the inferonasal quadrant", "鼻下象限"),
     "disc": ("at the optic disc", "视盘处"), "around the disc": ("around the optic disc", "视盘周围"),
     "temporal to the disc": ("temporal to the disc", "视盘颞侧"), "mid-periphery": ("in the mid-periphery", "中周部"),
     "all over the picture": ("all over the picture", "整个眼底"),
@@ -199,9 +202,12 @@ CHINESE = {
 
 # A healthy picture, and what fills up a short caption; both without the words that name a category.
 HEALTHY = {
-    "CFP": (("The disc is pink with sharp margins and a small cup.", "Arteries and veins are of even calibre and regular course.",
-             "The macula is evenly dark with a clear foveal reflex.", "The retina is flat and orange without any spots."),
-            ("视盘淡红，边界清楚，视杯小。", "动静脉走行及管径规则。", "黄斑中心凹反光可见。", "视网膜平伏，未见斑点。")),
+    "CFP": (("The disc is pink with sharp margins and a small cup.",
+             "Arteries and veins are of even calibre and regular course.",
+             "The macula is evenly dark with a clear foveal reflex.",
+             "The retina is flat and orange without any spots."),
+            ("视盘淡红，边界清楚，视杯小。", "动静脉走行及管径规则。",
+             "黄斑中心凹反光可见。", "视网膜平伏，未见斑点。")),
     "FFA": (("Arteries and veins fill evenly with dye.", "The foveal avascular zone is round and dark.",
              "No area leaks and capillaries are filled everywhere."),
             ("动静脉充盈均匀。", "黄斑拱环完整，呈暗区。", "未见渗漏，毛细血管充盈良好。")),
@@ -212,9 +218,12 @@ HEALTHY = {
 REST = {"en": ("The rest of the picture shows nothing of note.", "Elsewhere the retina looks unremarkable.",
                "No other change is visible in this eye."),
         "zh": ("其余未见异常。", "其他部位未见明显改变。", "余视网膜平伏。")}
-OPENING = {"en": ("", "", "{eye} eye. ", "{picture} of the {side} eye. "), "zh": ("", "", "{eye}眼。", "{eye}眼{picture}。")}
-PICTURES = {"CFP": ("Fundus photograph", "眼底彩照"), "FFA": ("Fluorescein angiogram", "荧光血管造影"), "OCT": ("Cross-sectional scan", "断层扫描")}
-NAMING = {"en": ("Diagnosis: {name}. ", "{picture} of an eye with {name}. ", "An eye with {name}. "), "zh": ("{name}。", "{picture}示{name}。", "诊断为{name}。")}
+OPENING = {"en": ("", "", "{eye} eye. ", "{picture} of the {side} eye. "),
+           "zh": ("", "", "{eye}眼。", "{eye}眼{picture}。")}
+PICTURES = {"CFP": ("Fundus photograph", "眼底彩照"), "FFA": ("Fluorescein angiogram", "荧光血管造影"),
+            "OCT": ("Cross-sectional scan", "断层扫描")}
+NAMING = {"en": ("Diagnosis: {name}. ", "{picture} of an eye with {name}. ", "An eye with {name}. "),
+          "zh": ("{name}。", "{picture}示{name}。", "诊断为{name}。")}
 
 # The category in Chinese, and every word (lower case) that would name it: none may stand in a described caption.
 NAMES = {
@@ -235,8 +244,8 @@ NAMES = {
     "diabetic macular oedema": ("糖尿病性黄斑水肿", ("diabet", "oedema", "edema", "糖尿病", "水肿")),
     "central serous chorioretinopathy": ("中心性浆液性脉络膜视网膜病变", ("serous", "chorioretinopathy", "浆液")),
 }
-NAME_IN_TEXT = {"normal": "a normal retina", "macular hole": "a macular hole", "epiretinal membrane": "an epiretinal membrane",
-                "cataract": "a cataract"}
+NAME_IN_TEXT = {"normal": "a normal retina", "macular hole": "a macular hole", "cataract": "a cataract",
+                "epiretinal membrane": "an epiretinal membrane"}
 TOO_LONG = 45  # English words
 
 
@@ -250,7 +259,7 @@ def _fill(template, finding, language):
 def caption(drawing, language="en", kind="described", seed=0):
     """What a drawing shows, in one to five sentences (English: 10 to 45 words).
 
-    language "en" or "zh"; kind "described" (never names the category) or "named" (names it); `seed` chooses the phrasing.
+    language "en" or "zh"; kind "described" (never names the category) or "named" (names it); `seed`: the phrasing.
     Raises InputError for another language or kind."""
     if language not in DEGREES or kind not in ("described", "named"):
         raise InputError(f"captions: language {language!r} must be en or zh, kind {kind!r} described or named")
@@ -260,11 +269,12 @@ def caption(drawing, language="en", kind="described", seed=0):
     def pick(options):
         return options[rng.integers(len(options))]
 
-    words = {"eye": {"right": "右", "left": "左"}[drawing.eye] if chinese else drawing.eye.capitalize(), "side": drawing.eye,
-             "picture": PICTURES[drawing.modality][chinese], "name": NAMES[drawing.category][0] if chinese else NAME_IN_TEXT.get(drawing.category, drawing.category)} if drawing.category else {}
-    opening = pick(OPENING[language]).format(**words) if words else ""
-    if kind == "named" and words:
-        opening = pick(NAMING[language]).format(**words)
+    opening = ""
+    if drawing.category:
+        name = NAMES[drawing.category][0] if chinese else NAME_IN_TEXT.get(drawing.category, drawing.category)
+        eye = {"right": "右", "left": "左"}[drawing.eye] if chinese else drawing.eye.capitalize()
+        template = pick(OPENING[language] if kind == "described" else NAMING[language])
+        opening = template.format(name=name, eye=eye, side=drawing.eye, picture=PICTURES[drawing.modality][chinese])
     sentences = []
     # The strongest finding comes first; what would make the caption too long is left out.
     for finding in sorted(drawing.findings, key=lambda f: -SEVERITIES.index(f.severity)):

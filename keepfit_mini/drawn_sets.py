@@ -1,7 +1,7 @@
 """The demo's data, drawn: public pictures with labels only, an expert set with captions, and unseen sets.
 
-The public labels lack some categories (WITHHELD); the expert captions describe the signs of all of them; the unseen sets ask
-for them, in camera styles that no training set has. Category and camera are drawn independently of each other.
+The public labels lack some categories (WITHHELD); the expert captions describe the signs of all of them; the unseen
+sets ask for them, in camera styles that no training set has. Category and camera are drawn independently.
 Not here: how a picture is drawn (phantom.py) or described (captions.py).
 """
 
@@ -26,17 +26,30 @@ WITHHELD = ("pathologic myopia", "cataract", "macular hole", "retinitis pigmento
 _ALL = tuple(CATEGORIES["CFP"])
 _PUBLIC = {c: 2.0 if c == "normal" else 1.0 for c in _ALL if c not in WITHHELD}
 _OTHERS = [c for c in _PUBLIC if c not in ("normal", "glaucoma")]
+_FIVES = ("normal", "age-related macular degeneration", "diabetic retinopathy", "glaucoma")
+
+
+def _eighth(images):
+    return max(24, images // 8)
+
+
 SETS = {
-    "public": {"shares": _PUBLIC, "count": lambda images: images, "split": "train",
-               "sources": {"drawn hospital A": ("amber", "garnet"), "drawn hospital B": ("topaz", "coral"), "drawn hospital C": ("umber",)}},
-    "expert": {"shares": {c: 2.0 if c in WITHHELD else 1.0 for c in _ALL}, "count": lambda images: max(40, images * 2 // 5),
-               "split": "train", "sources": {"drawn atlas": ("sienna", "amber", "topaz")}},
-    "unseen_refuge": {"shares": {"glaucoma": 0.1, "normal": 0.7, **{c: 0.2 / len(_OTHERS) for c in _OTHERS}},
-                      "count": lambda images: max(24, images // 8), "split": "test", "sources": {"drawn unseen, like REFUGE": ("pearl",)}},
-    "unseen_fives": {"shares": dict.fromkeys(("normal", "age-related macular degeneration", "diabetic retinopathy", "glaucoma"), 1.0),
-                     "count": lambda images: max(24, images // 8), "split": "test", "sources": {"drawn unseen, like FIVES": ("jade",)}},
-    "unseen_odir": {"shares": dict.fromkeys(("normal", "pathologic myopia", "cataract"), 1.0),
-                    "count": lambda images: max(24, images // 8), "split": "test", "sources": {"drawn unseen, like ODIR200x3": ("slate",)}},
+    "public": {
+        "shares": _PUBLIC, "count": lambda images: images, "split": "train",
+        "sources": {"drawn hospital A": ("amber", "garnet"), "drawn hospital B": ("topaz", "coral"),
+                    "drawn hospital C": ("umber",)}},
+    "expert": {
+        "shares": {c: 2.0 if c in WITHHELD else 1.0 for c in _ALL}, "count": lambda images: max(40, images * 2 // 5),
+        "split": "train", "sources": {"drawn atlas": ("sienna", "amber", "topaz")}},
+    "unseen_refuge": {
+        "shares": {"glaucoma": 0.1, "normal": 0.7, **{c: 0.2 / len(_OTHERS) for c in _OTHERS}},
+        "count": _eighth, "split": "test", "sources": {"drawn unseen, like REFUGE": ("pearl",)}},
+    "unseen_fives": {
+        "shares": dict.fromkeys(_FIVES, 1.0),
+        "count": _eighth, "split": "test", "sources": {"drawn unseen, like FIVES": ("jade",)}},
+    "unseen_odir": {
+        "shares": dict.fromkeys(("normal", "pathologic myopia", "cataract"), 1.0),
+        "count": _eighth, "split": "test", "sources": {"drawn unseen, like ODIR200x3": ("slate",)}},
 }
 COLUMNS = ["image", "modality", "label", "text", "text_zh", "source", "split", "findings", "drawn_category", "camera"]
 
@@ -81,14 +94,15 @@ def _draw_rows(rows, folder, size):
         path = Path(folder) / row["file"]
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing.image.save(path, quality=95, subsampling=0)
-        expert = row["set"] == "expert"
-        text = {kind: [caption(drawing, language, kind, row["seed"]) if expert else "" for language in ("en", "zh")]
-                for kind in ("described", "named")}
+        text, text_zh, named, named_zh = (
+            caption(drawing, language, kind, row["seed"]) if row["set"] == "expert" else ""
+            for kind in ("described", "named") for language in ("en", "zh"))
         done.append({
             "image": row["file"], "modality": "CFP", "label": _label(row["set"], row["category"]),
-            "text": text["described"][0], "text_zh": text["described"][1], "named": text["named"][0], "named_zh": text["named"][1],
+            "text": text, "text_zh": text_zh, "named": named, "named_zh": named_zh,
             "source": row["source"], "split": row["split"], "set": row["set"], "camera": row["camera"],
-            "findings": ";".join(f"{f.name}:{f.severity}:{f.place}" for f in drawing.findings), "drawn_category": row["category"],
+            "findings": ";".join(f"{f.name}:{f.severity}:{f.place}" for f in drawing.findings),
+            "drawn_category": row["category"],
         })
     return done
 
@@ -115,7 +129,8 @@ def _manifests(table, seed):
     expert = sets["expert"]
     sets["expert_named"] = expert.assign(text=expert["named"], text_zh=expert["named_zh"])
     order = shuffle_captions(expert["drawn_category"], np.random.default_rng([seed, 9]))
-    sets["expert_shuffled"] = expert.assign(text=expert["text"].to_numpy()[order], text_zh=expert["text_zh"].to_numpy()[order])
+    shuffled = expert.iloc[order].reset_index(drop=True)
+    sets["expert_shuffled"] = expert.assign(text=shuffled["text"], text_zh=shuffled["text_zh"])
     return {name: frame[COLUMNS] for name, frame in sets.items()}
 
 
@@ -137,7 +152,8 @@ def draw_sets(out, images=1500, size=64, seed=0, progress=True, workers=None):
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         batches = [rows[i:i + 50] for i in range(0, len(rows), 50)]
-        results = Parallel(n_jobs=workers, return_as="generator")(delayed(_draw_rows)(batch, folder, size) for batch in batches)
+        pool = Parallel(n_jobs=workers, return_as="generator")
+        results = pool(delayed(_draw_rows)(batch, folder, size) for batch in batches)
         table = []
         with tqdm(total=len(rows), desc="drawing", unit="picture", disable=not progress) as bar:
             for done in results:

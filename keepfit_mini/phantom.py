@@ -43,8 +43,8 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Camera:
-    """A hospital's camera: `field` = radius seen in degrees, `zoom` = field radius in half picture widths (over 1: cropped),
-    `cut` = height kept above and below the middle, `blur` and `noise` in 1/256 picture and grey levels."""
+    """A hospital's camera: `field` = radius seen in degrees, `zoom` = that radius in half picture widths (over 1:
+    cropped), `cut` = height kept above and below the middle, `blur` and `noise` in 1/256 picture and grey levels."""
 
     field: float
     tint: tuple[float, float, float]
@@ -93,7 +93,8 @@ CATEGORIES = {
     },
     "FFA": {
         "normal": {},
-        "diabetic retinopathy": {"microaneurysms": 0.95, "leakage": 0.5, "non-perfusion": 0.45, "neovascularisation": 0.35},
+        "diabetic retinopathy": {"microaneurysms": 0.95, "leakage": 0.5, "non-perfusion": 0.45,
+                                 "neovascularisation": 0.35},
         "retinal vein occlusion": {"non-perfusion": 0.8, "leakage": 0.7, "microaneurysms": 0.3},
         "age-related macular degeneration": {"staining": 1.0, "leakage": 0.3},
     },
@@ -112,8 +113,9 @@ PLACES = {"macula": (0, 0, 3.0), "posterior pole": (2, 0, 7.5), "superotemporal"
           "inferotemporal": (-2, -9, 3.5), "superonasal": (17, 10, 3.0), "inferonasal": (17, -9, 3.0)}
 QUADRANTS = ("superotemporal", "inferotemporal", "superonasal", "inferonasal")
 
-_REGISTRY = {}  # (modality, finding) -> (stage, possible places, function that draws it)
-_STAGES = ("plan", "choroid", "retina", "media")  # plan: before anything is painted; choroid: under the vessels
+# (modality, finding) -> (stage, possible places, function that draws it). Stages: "plan" = before anything is painted,
+# "choroid" = under the vessels, "retina" = over them, "media" = over everything.
+_REGISTRY = {}
 
 
 def _finding(name, stage, places, *modalities):
@@ -174,7 +176,8 @@ def _vessel_tree(rng, disc):
     [(paths (m, n, 2), widths (m,), veins? (m,))] in degrees, thin vessels first, and the eight trunks (8, 28, 2)."""
     quadrants = np.array([[(12.5, 8.5), (4, 12), (-17, 5)], [(12.5, -8.5), (4, -12), (-17, -5)],
                           [(18.5, 5.5), (22, 9.5), (31, 17)], [(18.5, -5.5), (22, -9.5), (31, -17)]], float)
-    control = np.concatenate([quadrants, quadrants * [1.0, 0.86] + [0.5, 0]]) + rng.normal(0, 1.0, (8, 3, 2))  # arteries, veins
+    # Four arteries, then the four veins that go with them, a little nearer to the fovea.
+    control = np.concatenate([quadrants, quadrants * [1.0, 0.86] + [0.5, 0]]) + rng.normal(0, 1.0, (8, 3, 2))
     control = np.concatenate([np.broadcast_to(disc, (8, 1, 2)) + rng.normal(0, 0.25, (8, 1, 2)), control], 1)
     t = np.linspace(0, 1, 28)[None, :, None]
     weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
@@ -182,7 +185,8 @@ def _vessel_tree(rng, disc):
     vein = np.arange(8) >= 4
     along = np.gradient(trunks, axis=1)
     across = np.stack([-along[..., 1], along[..., 0]], -1) / np.linalg.norm(along, axis=-1, keepdims=True)
-    swing = np.where(vein, 0.28, 0.14)[:, None, None] * np.sin(t * rng.uniform(18, 30, (8, 1, 1)) + rng.uniform(0, 6, (8, 1, 1)))
+    swing = np.sin(t * rng.uniform(18, 30, (8, 1, 1)) + rng.uniform(0, 6, (8, 1, 1)))
+    swing *= np.where(vein, 0.28, 0.14)[:, None, None]
     trunks = trunks + swing * across * np.minimum(1, 5 * t)
     width = np.where(vein, 0.66, 0.48) * rng.uniform(0.9, 1.1, 8)
 
@@ -197,7 +201,8 @@ def _vessel_tree(rng, disc):
     second, twigs = branch(branches, 2, 0.2, 0.9, 4.5, 9)
     # Pieces of each trunk get thinner outwards.
     tree = [(twigs, width[first[second]] * 0.26, vein[first[second]]), (branches, width[first] * 0.44, vein[first])]
-    tree += [(trunks[:, low:high], width * thin, vein) for low, high, thin in ((18, 28, 0.6), (8, 19, 0.8), (4, 9, 1), (0, 5, 0.7))]
+    for low, high, thin in ((18, 28, 0.6), (8, 19, 0.8), (4, 9, 1.0), (0, 5, 0.7)):
+        tree.append((trunks[:, low:high], width * thin, vein))
     return tree, trunks
 
 
@@ -217,12 +222,14 @@ def nuisances(seed=0, camera=None):
     }
 
 
-# Colours of the healthy parts. The last number of a vessel or disc colour is how much it covers (0 to 1).
+# Colours of the healthy parts, and how strongly the background is mottled.
 _PALETTE = {
     "CFP": {"light": (208, 116, 66), "dark": (158, 66, 30), "macula": (92, 28, 14), "rim": (246, 178, 102),
-            "cup": (255, 238, 186), "vein": (112, 22, 20), "artery": (160, 40, 28), "reflex": (226, 140, 104), "mottle": 0.06},
+            "cup": (255, 238, 186), "vein": (112, 22, 20), "artery": (160, 40, 28), "reflex": (226, 140, 104),
+            "mottle": 0.06},
     "FFA": {"light": (84, 84, 84), "dark": (58, 58, 58), "macula": (14, 14, 14), "rim": (150, 150, 150),
-            "cup": (110, 110, 110), "vein": (226, 226, 226), "artery": (238, 238, 238), "reflex": (255, 255, 255), "mottle": 0.12},
+            "cup": (110, 110, 110), "vein": (226, 226, 226), "artery": (238, 238, 238), "reflex": (255, 255, 255),
+            "mottle": 0.12},
 }
 
 
@@ -280,14 +287,19 @@ class _Eye:
         r = np.broadcast_to(radius, len(points))[:, None] * (1 + rough * wobble)
         return points[:, None] + np.stack([r * np.cos(angle), squeeze * r * np.sin(angle)], -1)
 
-    def blobs(self, rng, points, radius, colour, strength=1.0, soft=0.1, rough=0.25):
+    def patch(self, outlines, value=255):
+        """The mask of closed outlines (m, n, 2) in degrees."""
         mask, draw = self.mask()
-        for outline in self.pixels(self.outline(rng, points, radius, rough, corners=10 if np.max(radius) * self.scale < 5 else 32)):
-            draw.polygon(outline.ravel().tolist(), fill=255)
-        self.paint(mask, colour, strength, soft)
+        for outline in self.pixels(outlines).reshape(len(outlines), -1).tolist():
+            draw.polygon(outline, fill=value)
+        return mask
+
+    def blobs(self, rng, points, radius, colour, strength=1.0, soft=0.1, rough=0.25):
+        corners = 10 if np.max(radius) * self.scale < 5 else 32
+        self.paint(self.patch(self.outline(rng, points, radius, rough, corners=corners)), colour, strength, soft)
 
     def spots(self, rng, place, count, clear=0.0):
-        """`count` points (count, 2) in degrees at a place, in view, off the disc and at least `clear` from the fovea."""
+        """`count` points (count, 2) in degrees at a place, in view, off the disc, `clear` degrees from the fovea."""
         kept = np.zeros((0, 2))
         while len(kept) < count:
             if place == "mid-periphery":
@@ -314,7 +326,8 @@ class _Eye:
     def background(self):
         light, dark = (np.array(self.colours[k], np.float32) for k in ("light", "dark"))
         base = light + (dark - light) * self.nuisance["pigment"]
-        self.image = Image.fromarray(np.clip(base * (1 + self.colours["mottle"] * self.mottle[..., None]), 0, 255).astype(np.uint8))
+        base = base * (1 + self.colours["mottle"] * self.mottle[..., None])
+        self.image = Image.fromarray(np.clip(base, 0, 255).astype(np.uint8))
         self.glow((0, 0), 6.5, self.colours["macula"], 0.5 if self.modality == "CFP" else 0.85)
         self.glow((0, 0), 2.2, self.colours["macula"], 0.45)
 
@@ -331,9 +344,7 @@ class _Eye:
             self.strokes(arteries[1], paths[~vein], width[~vein] * self.artery_width)
             self.strokes(veins[1], paths[vein], width[vein])
         if deep:  # in a deep cup the vessels dive under the rim and are lost
-            hidden, draw = self.mask()
-            inside = self.outline(rng, self.disc - [0.5, 0], self.disc_radius * self.cup * 0.9, 0)
-            draw.polygon(self.pixels(inside)[0].ravel().tolist(), fill=225)
+            hidden = self.patch(self.outline(rng, self.disc - [0.5, 0], self.disc_radius * self.cup * 0.9, 0), 225)
             veins, arteries = ((ImageChops.subtract(m, hidden), d) for m, d in (veins, arteries))
         self.paint(veins[0], c["vein"], 0.85)
         self.paint(arteries[0], c["artery"], 0.8)
@@ -345,7 +356,7 @@ class _Eye:
             self.glow((0.1, 0.1), 0.5, (255, 200, 150), 0.5)  # the foveal reflex
 
 
-# ---------------------------------------------------------------- findings of the fundus: f(eye, rng, level 1..3, place)
+# ---------------------------------------------------------------- findings of the fundus: f(eye, rng, level, place)
 
 BLOOD, EXUDATE, FLUFF, PIGMENT = (118, 14, 10), (255, 232, 120), (244, 236, 214), (34, 20, 16)
 
@@ -371,13 +382,13 @@ def _flames(eye, rng, points, length):
     spread = length * rng.normal(0, (0.16, 0.25, 0.06), (len(heading), 3))
     start = points.repeat(7, 0) + side * spread[:, :1] + heading * spread[:, 1:2]
     end = start + heading * length * rng.uniform(0.5, 1.1, (len(heading), 1)) + side * spread[:, 2:]
-    eye.strokes(draw, np.stack([start, end], 1), rng.uniform(0.15, 0.3, len(heading)), rng.integers(170, 256, len(heading)))
+    eye.strokes(draw, np.stack([start, end], 1), *rng.uniform((0.15, 170), (0.3, 256), (len(heading), 2)).T)
     eye.paint(mask, BLOOD if eye.modality == "CFP" else (8, 8, 8), 0.9, 0.06)
 
 
 @_finding("flame haemorrhages", "retina", ("around the disc", *QUADRANTS[:2]))
 def _flame(eye, rng, level, place):
-    _flames(eye, rng, eye.spots(rng, place, (4, 9, 18)[level - 1], 2), rng.uniform(1.8, 2.6))
+    _flames(eye, rng, eye.spots(rng, place, (6, 12, 22)[level - 1], 2), rng.uniform(2.2, 2.9))
 
 
 @_finding("hard exudates", "retina", ("macula", "superotemporal", "inferotemporal"))
@@ -416,10 +427,8 @@ def _new_vessels(eye, rng, level, place):
     eye.strokes(draw, np.concatenate([loops, loops[:, :1]], 1), 0.2)
     eye.paint(mask, colour, 0.9)
     if level == 3 and eye.modality == "CFP":  # blood before the retina: a boat with a flat top
-        boat = middle + np.array([(-3.2, -reach - 0.5), (3.2, -reach - 0.5), (2.4, -reach - 2.0), (0, -reach - 2.8), (-2.4, -reach - 2.0)])
-        mask, draw = eye.mask()
-        draw.polygon(eye.pixels(boat).ravel().tolist(), fill=255)
-        eye.paint(mask, (104, 10, 10), 0.9, 0.15)
+        boat = np.array([(-3.2, 0), (3.2, 0), (2.4, -1.5), (0, -2.3), (-2.4, -1.5)]) - [0, reach + 0.5]
+        eye.paint(eye.patch([middle + boat]), (104, 10, 10), 0.9, 0.15)
 
 
 @_finding("drusen", "choroid", ("macula",))
@@ -432,16 +441,15 @@ def _drusen(eye, rng, level, place):
 
 def _atrophy(eye, rng, middle, radius):
     """A sharp pale patch in which the large choroidal vessels are bared."""
-    outline = eye.pixels(eye.outline(rng, middle, radius, 0.3, corners=40))[0].ravel().tolist()
-    mask, draw = eye.mask()
-    draw.polygon(outline, fill=255)
+    outline = eye.outline(rng, middle, radius, 0.3, corners=40)
+    mask = eye.patch(outline)
     eye.paint(mask, (246, 196, 138), 0.85, 0.06)
     vessels, draw = eye.mask()
     start = middle + radius * rng.uniform(-0.8, 0.8, (5, 2))
     eye.strokes(draw, _grow(rng, start, rng.uniform(0, 6, 5), np.full(5, radius * 1.6), 10, 0.5), 0.35)
     eye.paint(ImageChops.multiply(vessels, mask), (206, 96, 58), 0.8)
     edge, draw = eye.mask()
-    draw.line(outline + outline[:2], fill=255, width=max(1, round(0.2 * eye.scale)))
+    eye.strokes(draw, np.concatenate([outline, outline[:, :1]], 1), 0.2)
     eye.paint(edge, (120, 56, 30), 0.5)
 
 
@@ -490,9 +498,8 @@ def _haze(eye, rng, level, place):
 @_finding("myopic crescent", "choroid", ("temporal to the disc",))
 def _crescent(eye, rng, level, place):
     wide = (0.9, 1.7, 2.8)[level - 1]
-    outline = eye.outline(rng, eye.disc - [wide * 0.85, rng.normal(0, 0.3)], eye.disc_radius + wide * 0.55, 0.05, corners=40)[0]
-    mask, draw = eye.mask()
-    draw.polygon(eye.pixels(outline).ravel().tolist(), fill=255)
+    middle = eye.disc - [wide * 0.85, rng.normal(0, 0.3)]
+    mask = eye.patch(eye.outline(rng, middle, eye.disc_radius + wide * 0.55, 0.05, corners=40))
     eye.paint(mask, (120, 60, 34), 0.6, 0.35)  # a rim of pigment
     eye.paint(mask, (255, 236, 200), 0.92, 0.05)
 
@@ -515,8 +522,7 @@ def _hole(eye, rng, level, place):
 @_finding("epiretinal membrane", "retina", ("macula",))
 def _membrane(eye, rng, level, place):
     reach, middle = (3.4, 4.6, 6.0)[level - 1], rng.normal(0, 0.7, 2)
-    sheet, draw = eye.mask()
-    draw.polygon(eye.pixels(eye.outline(rng, middle, reach, 0.25, rng.uniform(0.7, 0.9))[0]).ravel().tolist(), fill=255)
+    sheet = eye.patch(eye.outline(rng, middle, reach, 0.25, rng.uniform(0.7, 0.9)))
     eye.paint(sheet, (214, 204, 190), 0.2 + 0.08 * level, 0.9)
     # Folds run together where the sheet contracts; each is a bright ridge with a dark valley beside it.
     count = 12 + 5 * level
@@ -529,7 +535,8 @@ def _membrane(eye, rng, level, place):
     eye.paint(ImageChops.offset(mask, max(1, round(0.3 * eye.scale))), (104, 48, 32), 0.3 + 0.1 * level)
     eye.paint(mask, (250, 244, 230), 0.3 + 0.12 * level)
     for _ in range(2 + level):  # glints, as of cellophane
-        eye.glow(middle + rng.normal(0, reach * 0.4, 2), reach * rng.uniform(0.2, 0.35), (255, 252, 240), 0.5, rng.uniform(0.3, 0.6))
+        point, radius = middle + rng.normal(0, reach * 0.4, 2), reach * rng.uniform(0.2, 0.35)
+        eye.glow(point, radius, (255, 252, 240), 0.5, rng.uniform(0.3, 0.6))
 
 
 @_finding("vein occlusion", "retina", QUADRANTS[:2])
@@ -537,7 +544,8 @@ def _occlusion(eye, rng, level, place):
     vein = eye.trunks[4 + QUADRANTS.index(place)]
     along = np.gradient(vein, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], -1) / np.linalg.norm(along, axis=1, keepdims=True)
-    swollen = vein + (0.5 * np.sin(np.arange(len(vein)) * 1.5) * np.minimum(1, np.arange(len(vein)) / 6))[:, None] * across
+    step = np.arange(len(vein))[:, None]
+    swollen = vein + 0.5 * np.sin(step * 1.5) * np.minimum(1, step / 6) * across
     mask, draw = eye.mask()
     eye.strokes(draw, swollen[None, :24], 0.75 + 0.12 * level)
     eye.paint(mask, (96, 12, 14), 0.9)
@@ -568,7 +576,8 @@ def _spicules(eye, rng, level, place):
     arms = 4
     heading = (rng.uniform(0, 2 * np.pi, (len(points), 1)) + np.arange(arms) * 2 * np.pi / arms).ravel()
     length = rng.uniform(0.3, 1.8, len(heading))
-    eye.strokes(draw, _grow(rng, points.repeat(arms, 0), heading + rng.normal(0, 0.4, len(heading)), length, 4, 0.5), 0.28)
+    heading += rng.normal(0, 0.4, len(heading))
+    eye.strokes(draw, _grow(rng, points.repeat(arms, 0), heading, length, 4, 0.5), 0.28)
     eye.paint(mask, PIGMENT, 0.95)
 
 
@@ -578,7 +587,8 @@ def _spicules(eye, rng, level, place):
 def _leakage(eye, rng, level, place):
     for point in eye.spots(rng, place, level, 1):
         for _ in range(5):
-            eye.glow(point + rng.normal(0, 0.8, 2), rng.uniform(1.6, 2.6) + 0.3 * level, (250, 250, 250), 0.65, rng.uniform(0.7, 1))
+            radius = rng.uniform(1.6, 2.6) + 0.3 * level
+            eye.glow(point + rng.normal(0, 0.8, 2), radius, (250, 250, 250), 0.65, rng.uniform(0.7, 1))
 
 
 @_finding("staining", "retina", ("macula", "posterior pole"), "FFA")
@@ -591,7 +601,8 @@ def _staining(eye, rng, level, place):
 def _nonperfusion(eye, rng, level, place):
     x, y, _ = PLACES[place]
     middle, reach = np.array([x, y * 1.15]) + rng.normal(0, 0.8, 2), (3.0, 4.5, 6.5)[level - 1]
-    eye.blobs(rng, middle + rng.normal(0, 0.35 * reach, (5, 2)), reach * rng.uniform(0.5, 0.85, 5), (16, 16, 16), 0.96, 0.25, 0.3)
+    points = middle + rng.normal(0, 0.35 * reach, (5, 2))
+    eye.blobs(rng, points, reach * rng.uniform(0.5, 0.85, 5), (18, 18, 18), 0.93, 0.3, 0.3)
     stumps, draw = eye.mask()  # pruned vessels at the border
     heading = rng.uniform(0, 2 * np.pi, 8)
     start = middle + reach * 1.1 * np.stack([np.cos(heading), np.sin(heading)], -1)
@@ -607,7 +618,7 @@ _LAYERS = ((0.045, 0.004, 170), (0.055, 0.008, 120), (0.05, 0.008, 82), (0.03, 0
 
 
 class _Scan:
-    """A cross-section of the macula, n x n pixels: `curves[k]` is the upper edge of layer k (n,), as a share of the height."""
+    """A cross-section of the macula, n x n pixels: `curves[k]` (n,) is the upper edge of layer k, in heights."""
 
     def __init__(self, size, nuisance):
         self.n, self.nuisance, self.extra = max(2 * size, 128), nuisance, []
@@ -615,7 +626,8 @@ class _Scan:
         rng = np.random.default_rng(nuisance["tree"])
         pit = np.exp(-((self.x / 0.24) ** 2))
         base = 0.62 + rng.normal(0, 0.02) + rng.normal(0, 0.03) * self.x + rng.uniform(0, 0.05) * self.x**2
-        thickness = [a + (b - a) * pit + 0.002 * np.sin(self.x * rng.uniform(4, 9) + rng.uniform(0, 6)) for a, b, _ in _LAYERS]
+        thickness = [far + (near - far) * pit for far, near, _ in _LAYERS]
+        thickness = [t + 0.002 * np.sin(self.x * rng.uniform(4, 9) + rng.uniform(0, 6)) for t in thickness]
         self.curves = [base - sum(thickness[k:]) for k in range(len(_LAYERS))] + [base]
 
     def bump(self, at, wide, high):
@@ -625,6 +637,26 @@ class _Scan:
         """Push the edges 0..last up by `amount` (n,)."""
         for k in range(last + 1):
             self.curves[k] = self.curves[k] - amount
+
+    def shape(self, points, grey):
+        """Fill a closed outline [(x, y)], in widths and heights, after the layers are drawn."""
+        outline = (np.asarray(points) * self.n).ravel().tolist()
+        self.extra.append(lambda draw: draw.polygon(outline, fill=grey))
+
+    def between(self, top, bottom, grey):
+        """Fill what lies between two curves (n,), where the one is above the other by a pixel."""
+        k = np.flatnonzero(bottom - top > 1 / self.n)
+        x = np.r_[k, k[::-1]] / self.n
+        if len(k) > 2:
+            self.shape(np.stack([x, np.r_[top[k], bottom[k][::-1]]], -1), grey)
+
+    def ellipse(self, x, y, w, h, grey=12):
+        angle = np.linspace(0, 2 * np.pi, 24)
+        self.shape(np.stack([x + w * np.cos(angle), y + h * np.sin(angle)], -1), grey)
+
+    def line(self, curve, grey, width):
+        points = np.stack([np.arange(self.n), curve * self.n], -1).ravel().tolist()
+        self.extra.append(lambda draw: draw.line(points, fill=grey, width=max(1, round(width * self.n))))
 
     def render(self):
         n, rng = self.n, np.random.default_rng(self.nuisance["grain"])
@@ -647,11 +679,6 @@ class _Scan:
         self.image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _ellipse(scan, x, y, w, h, grey, rng=None):
-    box = [(x - w) * scan.n, (y - h) * scan.n, (x + w) * scan.n, (y + h) * scan.n]
-    scan.extra.append(lambda draw: draw.ellipse(box, fill=grey))
-
-
 @_finding("intraretinal fluid", "plan", ("macula",), "OCT")
 def _cysts(scan, rng, level, place):
     at = rng.normal(0, 0.08)
@@ -660,8 +687,8 @@ def _cysts(scan, rng, level, place):
         x = at + rng.normal(0, 0.2)
         k = int(np.clip((x + 1) / 2 * scan.n, 0, scan.n - 1))
         top, bottom = scan.curves[2][k], scan.curves[5][k]
-        h = (bottom - top) * rng.uniform(0.14, 0.36)
-        _ellipse(scan, (k + 0.5) / scan.n, top + (bottom - top) * rng.uniform(0.3, 0.7), h * rng.uniform(0.5, 0.9), h, 10)
+        y, h = top + (bottom - top) * rng.uniform(0.3, 0.7), (bottom - top) * rng.uniform(0.14, 0.36)
+        scan.ellipse((k + 0.5) / scan.n, y, h * rng.uniform(0.5, 0.9), h)
 
 
 @_finding("subretinal fluid", "plan", ("macula",), "OCT")
@@ -670,9 +697,7 @@ def _dome(scan, rng, level, place):
     dome = (0.035 + 0.045 * level) * np.clip(1 - (x / (0.3 + 0.1 * level)) ** 2, 0, 1) ** 1.2
     floor, roof = scan.curves[7].copy(), scan.curves[7] - dome
     scan.lift(dome, 6)
-    n, xs = scan.n, np.arange(scan.n)
-    shape = np.stack([np.r_[xs, xs[::-1]], np.r_[roof * n, floor[::-1] * n]], -1)[np.r_[dome > 1 / n, (dome > 1 / n)[::-1]]]
-    scan.extra.append(lambda draw: draw.polygon(shape.ravel().tolist(), fill=10))
+    scan.between(roof, floor, 10)
 
 
 @_finding("drusen", "plan", ("macula",), "OCT")
@@ -683,10 +708,8 @@ def _scan_drusen(scan, rng, level, place):
         scan.lift(0.3 * amount, 4)  # the inner layers are hardly moved
         for k in (5, 6, 7, 8):
             scan.curves[k] = scan.curves[k] - amount
-    n, xs, top = scan.n, np.arange(scan.n), scan.curves[-1]
-    shape = np.stack([np.r_[xs, xs[::-1]], np.r_[top * n, floor[::-1] * n]], -1).ravel().tolist()
-    line = np.stack([xs, floor * n], -1).ravel().tolist()
-    scan.extra.append(lambda draw: (draw.polygon(shape, fill=104), draw.line(line, fill=190, width=max(1, n // 150))))
+    scan.between(scan.curves[-1], floor, 104)
+    scan.line(floor, 190, 1 / 150)
 
 
 @_finding("epiretinal membrane", "plan", ("macula",), "OCT")
@@ -697,25 +720,22 @@ def _scan_membrane(scan, rng, level, place):
     folds = 0.007 * level * (1 + np.sin(scan.x * rng.uniform(34, 44) + rng.uniform(0, 6)))
     for k in range(3):
         scan.curves[k] = scan.curves[k] + folds * (1 - 0.3 * k)
-    line = np.stack([np.arange(scan.n), sheet * scan.n], -1).ravel().tolist()
-    scan.extra.append(lambda draw: draw.line(line, fill=250, width=max(2, scan.n // 70)))
+    scan.line(sheet, 250, 1 / 70)
 
 
 @_finding("macular hole", "plan", ("macula",), "OCT")
 def _scan_hole(scan, rng, level, place):
     at, wide = rng.normal(0, 0.04), (0.07, 0.13, 0.2)[level - 1]
     scan.lift(scan.bump(at, 0.32, 0.10), 4)  # swollen edges
-    n = scan.n
-    k = int((at + 1) / 2 * n)
+    k = int((at + 1) / 2 * scan.n)
     top, floor = scan.curves[0].min() - 0.03, scan.curves[7][k]
-    w, c = wide / 2, (k + 0.5) / n
-    shape = [(c - w * 1.25, top), (c + w * 1.25, top), (c + w * 0.75, (top + floor) / 2), (c + w * 1.25, floor), (c - w * 1.25, floor),
-             (c - w * 0.75, (top + floor) / 2)]
+    w, c = wide / 2, (k + 0.5) / scan.n
+    right = [(w * 1.25, top), (w * 0.75, (top + floor) / 2), (w * 1.25, floor)]
     for side in (-1, 1):
         for _ in range(2 + level):
-            y = scan.curves[2][k] * 0.5 + scan.curves[5][k] * 0.5 + rng.normal(0, 0.02)
-            _ellipse(scan, c + side * (w * 1.2 + rng.uniform(0.015, 0.07)), y, 0.012, 0.018, 14)
-    scan.extra.append(lambda draw: draw.polygon([(x * n, y * n) for x, y in shape], fill=14))
+            y = (scan.curves[2][k] + scan.curves[5][k]) / 2 + rng.normal(0, 0.02)
+            scan.ellipse(c + side * (w * 1.2 + rng.uniform(0.015, 0.07)), y, 0.012, 0.018)
+    scan.shape([(c + x, y) for x, y in right] + [(c - x, y) for x, y in right[::-1]], 14)
 
 
 # ---------------------------------------------------------------- taking the picture
@@ -743,7 +763,8 @@ def _expose(image, camera, nuisance, size, modality):
     pixels = (pixels - 96) * contrast + 96
     pixels = pixels * light + camera.noise * grain
     if modality != "OCT":
-        inside = np.clip((camera.zoom - r) * size / 2, 0, 1) * np.clip((camera.cut * camera.zoom - abs(y)) * size / 2, 0, 1)
+        inside = np.clip((camera.zoom - r) * size / 2, 0, 1)
+        inside = inside * np.clip((camera.cut * camera.zoom - abs(y)) * size / 2, 0, 1)
         pixels = camera.backdrop + (np.clip(pixels, 0, 255) - camera.backdrop) * inside[..., None]
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     stream = io.BytesIO()
@@ -788,8 +809,9 @@ def _check_all(modality, camera, size, seed):
 
 
 def draw(modality="CFP", category="normal", camera=None, seed=0, size=96):
-    """Draw one picture (size x size pixels) of a category; same arguments, same pixels. `camera` None: the seed chooses.
+    """Draw one picture (size x size pixels) of a category; same arguments, same pixels.
 
+    camera: one of CAMERAS, or None: the seed chooses.
     Raises InputError for a modality, category or camera that does not exist, size < 16 or seed < 0."""
     _check_all(modality, camera, size, seed)
     _check("category", category, CATEGORIES[modality])
@@ -839,4 +861,5 @@ def contact_sheet(size=176, columns=6, blocks=2):
 
 
 if __name__ == "__main__":
-    contact_sheet().save(sys.argv[1] if len(sys.argv) > 1 else "contact_sheet.png")
+    # 256 colours keep the file small enough to commit.
+    contact_sheet().quantize(256).save(sys.argv[1] if len(sys.argv) > 1 else "contact_sheet.png", optimize=True)
