@@ -148,11 +148,11 @@ def _radius(size):
     return np.hypot(axis[None], axis[:, None]), axis[:, None]
 
 
-@lru_cache(maxsize=256)
-def _glow(width, height):
+@lru_cache(maxsize=1024)
+def _glow(width, height, strength):
     """A soft round spot, as a mask of `width` x `height` pixels."""
     x, y = np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]
-    return Image.fromarray((255 * np.clip(1 - x * x - y * y, 0, 1) ** 1.5).astype(np.uint8))
+    return Image.fromarray((255 * strength * np.clip(1 - x * x - y * y, 0, 1) ** 1.5).astype(np.uint8))
 
 
 @lru_cache(maxsize=256)
@@ -227,8 +227,8 @@ _PALETTE = {
     "CFP": {"light": (208, 116, 66), "dark": (158, 66, 30), "macula": (92, 28, 14), "rim": (246, 178, 102),
             "cup": (255, 238, 186), "vein": (112, 22, 20), "artery": (160, 40, 28), "reflex": (226, 140, 104),
             "mottle": 0.06},
-    "FFA": {"light": (84, 84, 84), "dark": (58, 58, 58), "macula": (14, 14, 14), "rim": (150, 150, 150),
-            "cup": (110, 110, 110), "vein": (226, 226, 226), "artery": (238, 238, 238), "reflex": (255, 255, 255),
+    "FFA": {"light": (84, 84, 84), "dark": (58, 58, 58), "macula": (14, 14, 14), "rim": (186, 186, 186),
+            "cup": (150, 150, 150), "vein": (226, 226, 226), "artery": (238, 238, 238), "reflex": (255, 255, 255),
             "mottle": 0.12},
 }
 
@@ -266,8 +266,7 @@ class _Eye:
         """A soft spot; `radius` in degrees, `squeeze` = height over width."""
         w, h = (max(2, round(2 * radius * self.scale * s)) for s in (1, squeeze))
         x, y = self.pixels(point)
-        mask = _glow(w, h).point(_scaled(strength))
-        self.image.paste(colour, (round(x - w / 2), round(y - h / 2)), mask)
+        self.image.paste(colour, (round(x - w / 2), round(y - h / 2)), _glow(w, h, strength))
 
     def strokes(self, draw, paths, width, value=255):
         """Lines (m, n, 2) in degrees, of one width or of m widths; thinner than a pixel = fainter."""
@@ -296,7 +295,8 @@ class _Eye:
 
     def blobs(self, rng, points, radius, colour, strength=1.0, soft=0.1, rough=0.25):
         corners = 10 if np.max(radius) * self.scale < 5 else 32
-        self.paint(self.patch(self.outline(rng, points, radius, rough, corners=corners)), colour, strength, soft)
+        outlines = self.outline(rng, points, radius, rough, corners=corners)
+        self.paint(self.patch(outlines, int(255 * strength)), colour, soft=soft)
 
     def spots(self, rng, place, count, clear=0.0):
         """`count` points (count, 2) in degrees at a place, in view, off the disc, `clear` degrees from the fovea."""
@@ -337,21 +337,21 @@ class _Eye:
         self.blobs(rng, self.disc, self.disc_radius, c["rim"], 0.95, 0.2, 0.03)
         deep, place = self.cup > 0.5, self.disc - [0.15, 0]
         if deep:  # the shadow under the edge of a deep cup
-            self.blobs(rng, place, self.disc_radius * self.cup + 0.3, (188, 104, 58), 0.55, 0.15, 0.02)
+            self.blobs(rng, place, self.disc_radius * self.cup + 0.3, (150, 78, 44), 0.7, 0.1, 0.02)
         self.blobs(rng, place, self.disc_radius * self.cup, c["cup"], 1 if deep else 0.85, 0.12 if deep else 0.3, 0.03)
         veins, arteries = self.mask(), self.mask()
         for paths, width, vein in self.tree:
-            self.strokes(arteries[1], paths[~vein], width[~vein] * self.artery_width)
-            self.strokes(veins[1], paths[vein], width[vein])
+            self.strokes(arteries[1], paths[~vein], width[~vein] * self.artery_width, 205)
+            self.strokes(veins[1], paths[vein], width[vein], 217)
         if deep:  # in a deep cup the vessels dive under the rim and are lost
             hidden = self.patch(self.outline(rng, self.disc - [0.5, 0], self.disc_radius * self.cup * 0.9, 0), 225)
             veins, arteries = ((ImageChops.subtract(m, hidden), d) for m, d in (veins, arteries))
-        self.paint(veins[0], c["vein"], 0.85)
-        self.paint(arteries[0], c["artery"], 0.8)
+        self.paint(veins[0], c["vein"])
+        self.paint(arteries[0], c["artery"])
         if self.scale > 4:  # the light reflex of an artery is seen from about 96 pixels on
             reflex, draw = self.mask()
-            self.strokes(draw, self.trunks[:4, :20], 0.13)
-            self.paint(reflex, c["reflex"], 0.6)
+            self.strokes(draw, self.trunks[:4, :20], 0.13, 153)
+            self.paint(reflex, c["reflex"])
         if self.modality == "CFP":
             self.glow((0.1, 0.1), 0.5, (255, 200, 150), 0.5)  # the foveal reflex
 
@@ -461,8 +461,8 @@ def _geographic(eye, rng, level, place):
 
 @_finding("cupping", "plan", ("disc",))
 def _cupping(eye, rng, level, place):
-    eye.cup = (0.6, 0.72, 0.84)[level - 1]
-    eye.colours["cup"], eye.colours["rim"] = (255, 252, 234), (246, 164, 88)
+    eye.cup = (0.56, 0.67, 0.78)[level - 1]
+    eye.colours["cup"], eye.colours["rim"] = (255, 252, 234), (255, 188, 104)
 
 
 @_finding("disc pallor", "plan", ("disc",))
@@ -842,7 +842,7 @@ def contact_sheet_key():
     return [f"{modality}: {name}" for modality in FINDINGS for name in FINDINGS[modality]]
 
 
-def contact_sheet(size=176, columns=6, blocks=2):
+def contact_sheet(size=160, columns=6, blocks=2):
     """A row of `columns` pictures per finding, severity rising from left to right; rows are numbered, never named.
 
     The rows run down the first of `blocks` blocks, then down the next. `contact_sheet_key` says what they are."""
@@ -861,5 +861,6 @@ def contact_sheet(size=176, columns=6, blocks=2):
 
 
 if __name__ == "__main__":
-    # 256 colours keep the file small enough to commit.
-    contact_sheet().quantize(256).save(sys.argv[1] if len(sys.argv) > 1 else "contact_sheet.png", optimize=True)
+    # Five bits a colour are enough to the eye, and keep the file small enough to commit.
+    coarse = contact_sheet().point([v & 0xF8 for v in range(256)] * 3)
+    coarse.save(sys.argv[1] if len(sys.argv) > 1 else "contact_sheet.png", optimize=True)
