@@ -55,6 +55,7 @@ class ModelConfig:
     fusion: bool = False
 
     def __post_init__(self):
+        self.image_mean, self.image_std = tuple(self.image_mean), tuple(self.image_std)  # JSON gives lists
         for name in ("image_size", "max_tokens", "dim", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
@@ -97,6 +98,7 @@ class TrainConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self):
+        self.exclude_categories = tuple(self.exclude_categories)
         if self.variant not in VARIANTS:
             raise InputError(f"variant {self.variant!r} is unknown: give one of {', '.join(VARIANTS)}")
         for name in ("epochs", "batch_size", "checkpoint_every"):

@@ -112,8 +112,7 @@ def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
     """The two configs of a run folder."""
     try:
         saved = json.loads((run / "config.json").read_text())
-        train = {**saved["train"], "exclude_categories": tuple(saved["train"]["exclude_categories"])}
-        return ModelConfig(**saved["model"]), TrainConfig(**train)
+        return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("not the config.json of a run", run / "config.json") from error
 
@@ -232,11 +231,13 @@ class Run:
         public = self._loader(self.public, config.batch_size, False, epoch, first)
         if self.expert is None:
             return ((batch, None) for batch in public)
-        return zip(public, self._loader(self.expert, config.expert_batch_size or config.batch_size, True, epoch, first), strict=False)
+        size = config.expert_batch_size or config.batch_size
+        return zip(public, self._loader(self.expert, size, True, epoch, first), strict=False)
 
     def _loader(self, pictures: Pictures, batch_size: int, replacement: bool, epoch: int, first: int) -> DataLoader:
         world = self.accelerator.num_processes
-        visits = Visits(len(pictures), batch_size, math.ceil(len(self.public) / self.config.batch_size), self.config.seed, replacement)
+        steps = math.ceil(len(self.public) / self.config.batch_size)
+        visits = Visits(len(pictures), batch_size, steps, self.config.seed, replacement)
         visits.epoch, visits.first_step = epoch, first * world
         loader = DataLoader(pictures, batch_sampler=visits, collate_fn=collate, num_workers=self.config.num_workers,
                             pin_memory=self.accelerator.device.type == "cuda")  # fmt: skip
