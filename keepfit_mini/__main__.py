@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from .config import PRESETS, VARIANTS, InputError
+from .config import PRESETS, VARIANTS, InputError, write_aside
 
 
 def draw(args) -> None:
@@ -59,7 +59,7 @@ def evaluate(args) -> None:
     for name, value in result["recall"].items():
         print(f"  recall {name}: {value:.3f}")
     if args.out is not None:
-        write_json(args.out, result)
+        write_aside(args.out, json.dumps(result, indent=2) + "\n")
 
 
 def predict(args) -> None:
@@ -103,14 +103,6 @@ def local_run(run: str) -> str:
         if not hub_reachable():
             raise InputError("no such folder, and the hub cannot be reached: give the folder of a finished run", run)
     return run
-
-
-def write_json(path: Path, value: dict) -> None:
-    """Aside, then renamed: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2) + "\n")
-    part.replace(path)
 
 
 def parser() -> argparse.ArgumentParser:

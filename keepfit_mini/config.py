@@ -7,6 +7,7 @@ one T4 (colab) and the paper as published (paper).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 VARIANTS = ("public-only", "revision", "mixed", "mixed+fusion", "revision+mixed+fusion", "revision+mixed")
@@ -18,6 +19,14 @@ class InputError(ValueError):
     def __init__(self, what: str, file: object = None, row: int | None = None):
         place = "" if file is None else f"{file}" + ("" if row is None else f", row {row}") + ": "
         super().__init__(" ".join(f"{place}{what}".split()))
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write beside the file, then rename: a reader never sees half of it. Parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 @dataclass

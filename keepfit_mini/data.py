@@ -47,6 +47,8 @@ def read_manifest(path: str | Path, need: str | None = None) -> pd.DataFrame:
         raise InputError("the file is empty: write a header line `image,label,text` and a row an image", path) from error
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"not a CSV in UTF-8 ({' '.join(str(error).split())}): save it as one", path) from error
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for an index
+        raise InputError("a row has more cells than the header: put quotes around cells that hold commas", path)
     if "image" not in frame:
         raise InputError("no column `image`: the header must name it", path)
     if frame.empty:

@@ -5,7 +5,6 @@ sets ask for them, in camera styles that no training set has. Category and camer
 Not here: how a picture is drawn (phantom.py) or described (captions.py).
 """
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from .captions import caption
@@ -86,25 +84,20 @@ def _label(name, category):
     return category
 
 
-def _draw_rows(rows, folder, size):
-    """Draw and save some of the plan's pictures; returns their manifest rows. Runs in a worker."""
-    done = []
-    for row in rows:
-        drawing = draw("CFP", row["category"], row["camera"], row["seed"], size)
-        path = Path(folder) / row["file"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawing.image.save(path, quality=95, subsampling=0)
-        text, text_zh, named, named_zh = (
-            caption(drawing, language, kind, row["seed"]) if row["set"] == "expert" else ""
-            for kind in ("described", "named") for language in ("en", "zh"))
-        done.append({
-            "image": row["file"], "modality": "CFP", "label": _label(row["set"], row["category"]),
-            "text": text, "text_zh": text_zh, "named": named, "named_zh": named_zh,
-            "source": row["source"], "split": row["split"], "set": row["set"], "camera": row["camera"],
-            "findings": ";".join(f"{f.name}:{f.severity}:{f.place}" for f in drawing.findings),
-            "drawn_category": row["category"],
-        })
-    return done
+def _draw_row(row, folder, size):
+    """Draw and save one picture of the plan; returns its row for the manifests. Depends on nothing but the row."""
+    drawing = draw("CFP", row["category"], row["camera"], row["seed"], size)
+    drawing.image.save(folder / row["file"], quality=95, subsampling=0)
+    text, text_zh, named, named_zh = (
+        caption(drawing, language, kind, row["seed"]) if row["set"] == "expert" else ""
+        for kind in ("described", "named") for language in ("en", "zh"))
+    return {
+        "image": row["file"], "modality": "CFP", "label": _label(row["set"], row["category"]),
+        "text": text, "text_zh": text_zh, "named": named, "named_zh": named_zh,
+        "source": row["source"], "split": row["split"], "set": row["set"], "camera": row["camera"],
+        "findings": ";".join(f"{f.name}:{f.severity}:{f.place}" for f in drawing.findings),
+        "drawn_category": row["category"],
+    }
 
 
 def shuffle_captions(categories, rng):
@@ -134,11 +127,11 @@ def _manifests(table, seed):
     return {name: frame[COLUMNS] for name, frame in sets.items()}
 
 
-def draw_sets(out, images=1500, size=64, seed=0, progress=True, workers=None):
+def draw_sets(out, images=1500, size=64, seed=0, progress=True):
     """Draw the demo's sets into the folder `out`; returns {set: path of its manifest}.
 
-    images: how many public pictures (the other sets follow from it); size: pixels a side; seed: same seed, same files,
-    whatever the number of `workers` (default: 2 where there are two cores and enough to do).
+    images: how many public pictures (the other sets follow from it); size: pixels a side; seed: same seed, same files.
+    One process: a second one would spend longer on importing the package than it would save.
     Sets of an earlier call are replaced; until all is drawn, `out` is left as it was.
     Raises InputError for images < 1, size < 16, seed < 0, or an `out` that is a file."""
     out = Path(out)
@@ -147,18 +140,13 @@ def draw_sets(out, images=1500, size=64, seed=0, progress=True, workers=None):
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder to write to")
     rows = plan(images, seed)
-    workers = workers or (min(2, os.cpu_count() or 1) if len(rows) > 500 else 1)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        batches = [rows[i:i + 50] for i in range(0, len(rows), 50)]
-        pool = Parallel(n_jobs=workers, return_as="generator")
-        results = pool(delayed(_draw_rows)(batch, folder, size) for batch in batches)
-        table = []
-        with tqdm(total=len(rows), desc="drawing", unit="picture", disable=not progress) as bar:
-            for done in results:
-                table += done
-                bar.update(len(done))
+        for name in SETS:
+            (folder / "images" / name).mkdir(parents=True)
+        table = [_draw_row(row, folder, size)
+                 for row in tqdm(rows, desc="drawing", unit="picture", disable=not progress)]
         manifests = _manifests(pd.DataFrame(table), seed)
         for name, frame in manifests.items():
             frame.to_csv(folder / f"{name}.csv", index=False)

@@ -19,8 +19,8 @@ from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .config import InputError, ModelConfig
-from .encoders import ImageEncoder, Projection, TextEncoder, from_source, train_tokenizer
+from .config import InputError, ModelConfig, write_aside
+from .encoders import ImageEncoder, Projection, TextEncoder, from_source, word_tokenizer
 from .mixed_loss import mixed_loss, soft_targets
 from .prompts import conditions
 from .text_revision import TextFusion, TextRevision
@@ -42,7 +42,7 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         config = dataclasses.replace(config or ModelConfig())
         if config.text_encoder == "bert-mini" and tokenizer is None:
             known = [t for name, entry in conditions().items() for t in (name, *entry["descriptions"])]
-            tokenizer = train_tokenizer([*known, *texts])
+            tokenizer = word_tokenizer([*known, *texts])
             config.text_config = {**config.text_config, "vocab_size": len(tokenizer)}
         self.image_encoder = ImageEncoder(config, pretrained)
         self.text_encoder = TextEncoder(config, pretrained, tokenizer)
@@ -94,19 +94,18 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
 
     # ------------------------------------------------------------------------------------------------ save and load
 
-    def save_pretrained(self, save_directory, **kwargs):
-        """Write config.json, model.safetensors and the tokenizer into a folder (and, with push_to_hub=True, to the hub)."""
-        return super().save_pretrained(save_directory, **kwargs)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        path = save_directory / "config.json"
+    def save_weights(self, folder: Path) -> None:
+        """config.json (what else it says stays), tokenizer/ and, last, model.safetensors; each aside, then renamed."""
+        path = folder / "config.json"
         saved = json.loads(path.read_text()) if path.is_file() else {}
-        path.write_text(json.dumps({**saved, "model": dataclasses.asdict(self.config)}, indent=2) + "\n")
+        write_aside(path, json.dumps({**saved, "model": dataclasses.asdict(self.config)}, indent=2) + "\n")
         if self.text_encoder.tokenizer is not None:
-            self.text_encoder.tokenizer.save_pretrained(save_directory / "tokenizer")
+            self.text_encoder.tokenizer.save_pretrained(folder / "tokenizer")
         state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(state, save_directory / "model.safetensors.part", metadata={"format": "pt"})
-        (save_directory / "model.safetensors.part").replace(save_directory / "model.safetensors")
+        save_file(state, folder / "model.safetensors.part", metadata={"format": "pt"})
+        (folder / "model.safetensors.part").replace(folder / "model.safetensors")
+
+    _save_pretrained = save_weights  # what save_pretrained and push_to_hub of huggingface_hub call
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, revision=None, cache_dir=None, force_download=False, token=None,

@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .config import InputError, ModelConfig, TrainConfig
+from .config import InputError, ModelConfig, TrainConfig, write_aside
 from .data import (
     Pictures,
     Visits,
@@ -266,7 +266,7 @@ class Run:
                 lines = (self.out / "metrics.jsonl").read_text().splitlines(keepends=True)[: self.step]
             model = self.accelerator.unwrap_model(self.model)
             config = {"model": dataclasses.asdict(model.config), "train": dataclasses.asdict(self.config), "versions": versions()}
-            (self.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            write_aside(self.out / "config.json", json.dumps(config, indent=2) + "\n")
             self.log = (self.out / "metrics.jsonl").open("w", buffering=1)
             self.log.writelines(lines)
         self.accelerator.wait_for_everyone()
@@ -287,7 +287,7 @@ class Run:
         """Write the weights; what a resume needed goes."""
         if self.accelerator.is_main_process:
             self.log.close()
-            self.accelerator.unwrap_model(self.model).save_pretrained(self.out)
+            self.accelerator.unwrap_model(self.model).save_weights(self.out)
             shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
         self.accelerator.wait_for_everyone()
 

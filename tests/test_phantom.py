@@ -33,7 +33,7 @@ def test_a_finding_changes_the_picture_and_more_so_when_severe(modality, name):
     change = []
     for severity in phantom.SEVERITIES:
         per_seed = []
-        for seed in range(8):
+        for seed in range(6):
             without = pixels(phantom.draw(modality, "normal", camera="amber", seed=seed, size=64))
             found = pixels(phantom.draw_finding(modality, name, severity, seed, 64, camera="amber"))
             per_seed.append(np.abs(found - without).mean())
@@ -45,7 +45,7 @@ def test_a_finding_changes_the_picture_and_more_so_when_severe(modality, name):
 @pytest.mark.parametrize(("modality", "category"), EVERY_CATEGORY)
 def test_findings_are_those_of_the_recipe(modality, category):
     recipe = phantom.CATEGORIES[modality][category]
-    for seed in range(10):
+    for seed in range(6):
         drawing = phantom.draw(modality, category, seed=seed, size=16)
         assert {f.name for f in drawing.findings} <= set(recipe)
         assert bool(drawing.findings) == bool(recipe)
@@ -72,9 +72,25 @@ def test_a_seed_is_one_eye_and_one_camera_whatever_the_category():
     assert 0 < differs.mean() < 0.2
 
 
+def test_a_finding_is_not_the_same_in_every_eye():
+    overlaps = []
+    for modality, name in (("CFP", "hard exudates"), ("FFA", "staining")):
+        for seed in range(8):
+            masks = []
+            for s in (seed, seed + 50):
+                finding = phantom.Finding(name, "severe", "macula")
+                drawing = phantom._draw(modality, "", [finding], "amber", s, 64)
+                mask = np.abs(pixels(drawing) - pixels(phantom.draw(modality, "normal", "amber", s, 64))).max(-1) > 25
+                mask = mask if drawing.eye == "right" else mask[:, ::-1]
+                y, x = (int(v.mean()) for v in np.nonzero(mask))
+                masks.append(np.roll(mask, (32 - y, 32 - x), (0, 1)))  # eyes lie differently before the camera
+            overlaps.append((masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum())
+    assert np.mean(overlaps) < 0.68, np.mean(overlaps)  # 0.57; 0.79 where the finding ignores the seed
+
+
 @pytest.mark.parametrize("name", drawn_sets.SETS)
 def test_camera_and_everything_else_but_findings_tell_nothing_about_the_category(name):
-    rows = [row for row in drawn_sets.plan(1500, seed=0) if row["set"] == name][:500]
+    rows = [row for row in drawn_sets.plan(1500, seed=0) if row["set"] == name][:300]
     frame = pd.DataFrame([{**phantom.nuisances(r["seed"], r["camera"]), "category": r["category"]} for r in rows])
     bright = [pixels(phantom.draw("CFP", "normal", r["camera"], r["seed"], 16)).mean() for r in rows]  # no finding
     numbers = frame.drop(columns=["category", "shift", "tree", "grain"]).assign(bright=bright)
@@ -88,7 +104,7 @@ def test_camera_and_everything_else_but_findings_tell_nothing_about_the_category
 @pytest.mark.parametrize(("modality", "category"), EVERY_CATEGORY)
 def test_described_captions_never_name_and_named_captions_do(modality, category):
     forbidden = {word for _, words in captions.NAMES.values() for word in words}
-    for seed in range(25):
+    for seed in range(16):
         drawing = phantom.draw(modality, category, seed=seed, size=16)
         english, chinese = (captions.caption(drawing, language, seed=seed) for language in ("en", "zh"))
         for word in forbidden:
@@ -144,11 +160,11 @@ def test_shuffled_captions_never_keep_their_category():
         drawn_sets.shuffle_captions(list("aaab"), rng)
 
 
-def test_sets_are_the_same_with_two_workers_and_replace_older_ones(sets, tmp_path):
+def test_sets_are_the_same_again_and_replace_older_ones(sets, tmp_path):
     folder, paths = sets
     (tmp_path / "images" / "public").mkdir(parents=True)
     (tmp_path / "images" / "public" / "old.jpg").write_bytes(b"")
-    again = drawn_sets.draw_sets(tmp_path, images=120, size=32, seed=1, progress=False, workers=2)
+    again = drawn_sets.draw_sets(tmp_path, images=120, size=32, seed=1, progress=False)
     assert all(paths[name].read_bytes() == again[name].read_bytes() for name in paths)
     assert all((folder / i).read_bytes() == (tmp_path / i).read_bytes() for i in pd.read_csv(again["public"])["image"])
     assert not (tmp_path / "images" / "public" / "old.jpg").exists()
