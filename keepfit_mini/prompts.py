@@ -39,7 +39,7 @@ def find(category: str) -> str | None:
 def descriptions(category: str) -> list[str]:
     """What is seen in a photograph of the category: 3 to 6 phrases. Raises InputError if the category is unknown."""
     if find(category) is None:
-        raise InputError(f'no expert description of {category!r}: use prompts="names", or add it to conditions.json')
+        raise InputError(f'no expert description of {category!r}: use --prompts names, or add it to conditions.json')
     return list(conditions()[find(category)]["descriptions"])
 
 

@@ -1,6 +1,6 @@
 """Pictures of what goes in and what comes out: each function returns a matplotlib Figure and prints nothing.
 
-Figures are 9 inches wide, to be read at the width of a page; the colours are Okabe and Ito's, told apart by the
+Figures are 8 inches wide, to be read at the width of a page; the colours are Okabe and Ito's, told apart by the
 colour-blind. Not about: computing what is shown, except expert_attention(), which asks the model where it looks.
 """
 
@@ -21,7 +21,7 @@ from .data import read_manifest, read_picture
 from .model import KeepFIT
 from .zero_shot import image_vectors
 
-WIDTH = 9.0  # inches
+WIDTH = 8.0  # inches
 COLOURS = ("#D55E00", "#0072B2", "#666666", "#009E73", "#CC79A7", "#E69F00")
 STYLES = ("-", "-", ":", "-.", "--", "-")
 SHADES = "cividis"
@@ -217,13 +217,13 @@ def attention(
     width = int(WIDTH * 14.5 / (top + 1))
     for i, path in enumerate(images):
         files.append(path)
-        texts.append(wrap(f"asked: unseen picture{', ' + names[i] if len(names) else ''}", width))
+        texts.append(wrap(f"unseen picture{': ' + names[i] if len(names) else ''}", width))
         for place in np.argsort(-weights[i], kind="stable")[:top]:
             pair = expert.iloc[place]
             share = weights[i, place] * len(expert)
             files.append(pair["image"])
-            texts.append(f"weight {weights[i, place]:.4f} ({share:.2f} × an even share)\n" + wrap(pair["text"], width))
-    title = "Left: an unseen picture. Right: the expert pairs of most weight (mean over heads; all weights sum to 1)"
+            texts.append(f"weight {weights[i, place]:.4f}\n({share:.2f} × an even share)\n" + wrap(pair["text"], width))
+    title = "Left: unseen picture. Right: the expert pairs of most weight (mean over heads; all sum to 1)"
     return picture_grid(files, texts, top + 1, title)
 
 

@@ -118,7 +118,7 @@ def test_synonyms_of_the_data_lead_to_their_condition(spelling, canonical):
 
 
 def test_an_unknown_category_is_refused_with_its_name_and_the_mend():
-    with pytest.raises(InputError, match='(?s)"?kidney stone.*prompts="names".*conditions.json'):
+    with pytest.raises(InputError, match='(?s)"?kidney stone.*--prompts names.*conditions.json'):
         descriptions("kidney stone")
 
 
