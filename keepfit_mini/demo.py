@@ -111,7 +111,7 @@ def write_aside(path: Path, text: str) -> None:
 
 def table(rows: list[dict]) -> str:
     """Model x set: ACA and AUC with their 95% intervals, as text."""
-    lines = [f"\n{'zero-shot, drawn sets':<15} {'model':<34} {'ACA [95% interval]':<20} {'AUC [95% interval]'}"]
+    lines = [f"\n{'zero-shot, drawn sets':<21} {'model':<34} {'ACA [95% interval]':<20} {'AUC [95% interval]'}"]
     for dataset in UNSEEN:
         for row in (r for r in rows if r["dataset"] == dataset):
             scores = [f"{row['metrics'][m]:.2f} [{row['ci95'][m][0]:.2f}, {row['ci95'][m][1]:.2f}]" for m in ("aca", "auc")]
@@ -126,16 +126,15 @@ def conclusions(rows: list[dict]) -> list[str]:
 
     def compared(dataset: str, other: str) -> str:
         (_, low, high), (_, other_low, other_high) = aca[dataset, KEEPFIT], aca[dataset, other]
-        return "better" if low > other_high else "worse" if high < other_low else "neither better nor worse"
+        return "better than" if low > other_high else "worse than" if high < other_low else "not surely different from"
 
     return [
-        "On unseen_odir, where no label named myopia or cataract, KeepFIT "
-        f"(ACA {said['unseen_odir', KEEPFIT]}) was {compared('unseen_odir', BASELINE)} than labels only "
-        f"({said['unseen_odir', BASELINE]}) and {compared('unseen_odir', CONTROL)} than KeepFIT taught with captions of other pictures "
-        f"({said['unseen_odir', CONTROL]}).",
+        f"On unseen_odir, where no label named myopia or cataract, KeepFIT (ACA {said['unseen_odir', KEEPFIT]}) was "
+        f"{compared('unseen_odir', BASELINE)} labels only ({said['unseen_odir', BASELINE]}) and "
+        f"{compared('unseen_odir', CONTROL)} KeepFIT with shuffled captions ({said['unseen_odir', CONTROL]}).",
         "Where labels named every class, KeepFIT was "
         + " and ".join(
-            f"{compared(name, BASELINE)} than labels only on {name} ({said[name, KEEPFIT]}; {said[name, BASELINE]})"
+            f"{compared(name, BASELINE)} labels only on {name} ({said[name, KEEPFIT]}; {said[name, BASELINE]})"
             for name in ("unseen_refuge", "unseen_fives")
         )
         + ". One seed, drawn pictures; the intervals cover the choice of test pictures only.",

