@@ -27,6 +27,7 @@ from .prompts import is_excluded, training_prompt
 
 CACHE_BYTES = 2 * 2**30  # resized pictures kept in memory; beyond it they are read again at each visit
 HEADERS_CHECKED = 1000
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on a broken file
 
 
 # --------------------------------------------------------------------------------------------------------- manifests
@@ -113,7 +114,7 @@ def drop_undecodable(frame: pd.DataFrame, max_bad: float) -> pd.DataFrame:
     for i, image in enumerate(frame["image"].head(HEADERS_CHECKED)):
         try:
             Image.open(image).close()
-        except (OSError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             bad.append(i)
             report_bad(frame, i, error)
     limit_bad(frame, bad, max_bad)
@@ -191,7 +192,7 @@ class Pictures(Dataset):
         self.augmented, self.views = augmented, views if augmented else min(views, 1)
         self.images, self.texts = frame["image"].tolist(), frame["text"].tolist()
         self.labels, self.attributes = frame["labels"].tolist(), frame["attributes"].tolist()
-        self.activations: Tensor | None = None  # (rows, views, C, h, w), filled in by trainer.keep_activations
+        self.activations: dict[tuple[str, int], Tensor] | None = None  # (picture, view) -> (C,h,w): trainer.keep_activations
         self._resized: dict[int, Tensor] = {}
         self._room = CACHE_BYTES // (3 * size * size)
 
@@ -219,10 +220,11 @@ class Pictures(Dataset):
             attribute = chance.choice(self.attributes[row]) if self.attributes[row] else ""
             item["text"] = training_prompt(item["category"], attribute, chance)
         if self.activations is not None:
-            return {**item, "activation": self.activations[row, visit]}
+            kept = self.activations.get((self.images[row], visit))
+            return {"row": row, "bad": "as said before"} if kept is None else {**item, "activation": kept}
         try:
             return {**item, "image": self.picture(row, visit)}
-        except (OSError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             return {"row": row, "bad": str(error)}
 
 

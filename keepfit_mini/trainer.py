@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 
 from .config import InputError, ModelConfig, TrainConfig, write_aside
 from .data import (
+    UNREADABLE,
     Pictures,
     Visits,
     collate,
@@ -122,34 +123,30 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def keep_activations(model: KeepFIT, pictures: Pictures, device, progress: bool, max_bad: float) -> None:
+def keep_activations(model: KeepFIT, pictures: Pictures, device, progress: bool, max_bad: float) -> list[int]:
     """Compute the frozen stages once for every version of every picture; kept as float16 in pictures.activations.
 
-    A picture that does not decode is named, and its row is served by a neighbour's activations from then on.
+    Rows that show the same picture share it. A picture that does not decode is named and its rows are passed over; -> rows that were named.
     """
-    encoder = model.image_encoder.eval()
-    views, batch, bad = pictures.views, 64, []
-    todo = [(row, view) for row in range(len(pictures)) for view in range(views)]
-    last = None
-    for start in tqdm(range(0, len(todo), batch), desc="frozen stages", disable=not progress):
-        pixels = []
-        for row, view in todo[start : start + batch]:
+    encoder, views = model.image_encoder.eval(), pictures.views
+    rows = list({image: row for row, image in reversed(list(enumerate(pictures.images)))}.values())  # a row a picture
+    todo, store, bad = [(row, view) for row in sorted(rows) for view in range(views)], {}, []
+    for start in tqdm(range(0, len(todo), 64), desc="frozen stages", disable=not progress):
+        pixels = {}
+        for row, view in todo[start : start + 64]:
             try:
-                last = pictures.picture(row, view)
-            except OSError as error:
                 if row not in bad:
-                    bad.append(row)
-                    report_bad(pictures.frame, row, error)
-                    limit_bad(pictures.frame, bad, max_bad)
-                if last is None:
-                    last = torch.zeros(3, pictures.size, pictures.size)
-            pixels.append(last)
-        with torch.inference_mode():
-            kept = encoder.frozen(torch.stack(pixels).to(device)).half().cpu()  # (b, C, h, w)
-        if start == 0:
-            store = torch.empty(len(todo), *kept.shape[1:], dtype=torch.float16)
-        store[start : start + len(kept)] = kept
-    pictures.activations = store.unflatten(0, (-1, views))  # (rows, views, C, h, w)
+                    pixels[pictures.images[row], view] = pictures.picture(row, view)
+            except UNREADABLE as error:
+                bad.append(row)
+                report_bad(pictures.frame, row, error)
+                limit_bad(pictures.frame, bad, max_bad)
+        if pixels:
+            with torch.inference_mode():
+                kept = encoder.frozen(torch.stack(list(pixels.values())).to(device)).half().cpu()  # (64, C, h, w)
+            store.update(zip(pixels, kept, strict=True))
+    pictures.activations = store
+    return bad
 
 
 class Run:
@@ -179,8 +176,10 @@ class Run:
     def train(self) -> None:
         config, model = self.config, self.accelerator.unwrap_model(self.model)
         if config.views:
-            for side in filter(None, (self.public, self.expert)):
-                keep_activations(model, side, self.accelerator.device, self.progress, config.max_bad)
+            for side, pictures in (("public", self.public), ("expert", self.expert)):
+                if pictures is not None:
+                    device = self.accelerator.device
+                    self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad)
         self.model.train()
         stopped = StopRequest()
         for epoch in range(self.step // self.steps, config.epochs):
@@ -239,8 +238,14 @@ class Run:
         steps = math.ceil(len(self.public) / self.config.batch_size)
         visits = Visits(len(pictures), batch_size, steps, self.config.seed, replacement)
         visits.epoch, visits.first_step = epoch, first * world
-        loader = DataLoader(pictures, batch_sampler=visits, collate_fn=collate, num_workers=self.config.num_workers,
-                            pin_memory=self.accelerator.device.type == "cuda")  # fmt: skip
+        loader = DataLoader(
+            pictures,
+            batch_sampler=visits,
+            collate_fn=collate,
+            num_workers=self.config.num_workers,
+            pin_memory=self.accelerator.device.type == "cuda",
+            generator=torch.Generator(),  # its own, so that opening a loader takes nothing from the dropout's chance
+        )
         return self.accelerator.prepare_data_loader(loader)
 
     def _set_bad_aside(self, side: str, batch: dict) -> None:

@@ -50,7 +50,7 @@ def show_picture(axes, path: str | Path) -> None:
 
 def wrap(text: str, width: int, lines: int = 99) -> str:
     """Text in lines of at most `width` signs; what does not fit in `lines` ends in an ellipsis."""
-    return textwrap.fill(text, width, max_lines=lines, placeholder=" …")
+    return textwrap.fill(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
 
 
 def named_colours(names: Sequence[str]) -> dict[str, str]:
@@ -135,7 +135,7 @@ def training_curves(runs: Mapping[str, str | Path], smooth: int = 20) -> Figure:
     figure = Figure((WIDTH, 5.0), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True).ravel()
     for i, ((name, path), colour) in enumerate(zip(runs.items(), named_colours(list(runs)).values(), strict=True)):
-        steps = pd.DataFrame([json.loads(line) for line in Path(path).read_text().splitlines()]).dropna()
+        steps = pd.DataFrame([json.loads(line) for line in Path(path).read_text().splitlines()]).dropna(subset=["public"])
         steps["temperature"] = 1 / steps["scale"]
         for axes, part in zip(grid, panels, strict=True):
             if (steps[part] == 0).all():  # a loss that this variant does not have

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .config import InputError
-from .data import fit_square, read_manifest, read_picture
+from .data import UNREADABLE, fit_square, read_manifest, read_picture
 from .metrics import bootstrap, class_recall, score
 from .model import KeepFIT
 from .prompts import class_prompts
@@ -49,7 +48,7 @@ def image_vectors(model: KeepFIT, images: Sequence[str | Path], batch_size: int 
         for i, path in enumerate(images[start : start + batch_size], start):
             try:
                 pixels.append(fit_square(read_picture(path), size))
-            except (OSError, Image.DecompressionBombError) as error:
+            except UNREADABLE as error:
                 failure = OSError(f"{path} does not decode ({error})")
                 failure.index = i
                 raise failure from error

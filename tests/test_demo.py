@@ -2,11 +2,14 @@
 
 import json
 import re
+import sys
 
 import pytest
 
-from keepfit_mini import __main__, demo
+from keepfit_mini import __main__, demo, metrics
 from keepfit_mini.config import InputError
+
+zero_shot = sys.modules["keepfit_mini.zero_shot"]  # the package gives this name to the function
 
 METRICS = {"aca", "auc", "f1", "kappa", "accuracy"}
 
@@ -24,6 +27,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("IMAGES", 100), ("SIZE", 32), ("EPOCHS", 1)):
             patch.setattr(demo, name, value)
+        patch.setattr(zero_shot, "bootstrap", lambda *given: metrics.bootstrap(*given, times=10))
         patch.setattr("builtins.print", lambda *words, **_: printed.append(" ".join(map(str, words))))
         result = demo.run_demo(out, seed=3, progress=False)
     return out, result, "\n".join(printed)
@@ -70,8 +74,10 @@ def test_report_is_self_contained_and_says_drawn(made):
 def test_terminal_shows_the_table_and_a_sentence(made):
     _, result, printed = made
     for row in result["rows"]:
+        start = rf"{row['dataset']} +{re.escape(row['model'])} +"
         low, high = row["ci95"]["auc"]
-        assert re.search(rf"{row['dataset']} +{re.escape(row['model'])} .*{row['metrics']['auc']:.2f} \[{low:.2f}, {high:.2f}\]", printed)
+        auc = re.escape(f"{row['metrics']['auc']:.2f} [{low:.2f}, {high:.2f}]")
+        assert re.search(rf"{start}{row['metrics']['aca']:.2f} .* {auc}", printed)
     assert "no label named myopia or cataract" in printed
 
 

@@ -62,7 +62,8 @@ def test_samples_shows_captions_and_takes_a_frame(folder):
 
 def test_training_curves_leaves_out_a_loss_that_a_variant_lacks(tmp_path):
     for name, expert in (("a", 0.0), ("b", 1.5)):
-        lines = [{"step": i + 1, "public": 3 - i / 10, "expert": expert, "revision": expert / 100, "scale": 14.3} for i in range(9)]
+        losses = {"public": 3.0, "expert": expert, "revision": expert / 100, "scale": 14.3}
+        lines = [{"step": i + 1, "epoch": 0, **losses} for i in range(9)]
         lines.insert(4, {"step": 5, "epoch": 0})  # a step whose batch was broken pictures only
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     figure = viz.training_curves({"labels": tmp_path / "a.jsonl", "both": tmp_path / "b.jsonl"}, smooth=3)
@@ -118,9 +119,10 @@ def test_confusion_shows_counts_of_one_or_several():
 
 def test_results_bars_shows_value_and_interval():
     rows = [
-        {"model": m, "dataset": "unseen_odir", "classes": ["a", "b", "c"], "metrics": {"aca": v}, "ci95": {"aca": [v - 0.1, v + 0.1]}}
-        for m, v in (("public-only", 0.4), ("revision+mixed", 0.8))
-    ]
+        {"model": model, "dataset": "unseen_odir", "classes": ["a", "b", "c"],
+         "metrics": {"aca": value}, "ci95": {"aca": [value - 0.1, value + 0.1]}}
+        for model, value in (("public-only", 0.4), ("revision+mixed", 0.8))
+    ]  # fmt: skip
     figure = viz.results_bars(rows)
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == pytest.approx([0.4, 0.8])
@@ -136,9 +138,16 @@ def test_save_makes_folders_and_leaves_no_part(folder):
     assert viz.save(figure, path) == path
     assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
     assert Image.open(path).size[0] == round(viz.WIDTH * 130)
-    with pytest.raises(ValueError, match="nonsense"):
-        viz.save(figure, path.with_suffix(".nonsense"))
+
+    def disk_full(part, **_):
+        part.write_bytes(b"half")
+        raise OSError("disk full")
+
+    figure.savefig = disk_full
+    with pytest.raises(OSError, match="disk full"):
+        viz.save(figure, path)
     assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
+    assert Image.open(path).size[0] == round(viz.WIDTH * 130)  # the old one stands
 
 
 @pytest.mark.parametrize("classes", [3, 4])
