@@ -20,14 +20,14 @@ import torch
 from jinja2 import Environment, PackageLoader
 
 from . import viz
-from .config import PRESETS, InputError
+from .config import PRESETS, InputError, write_aside
 from .data import read_manifest
 from .drawn_sets import WITHHELD, draw_sets
 from .model import KeepFIT
 from .trainer import pretrain
 from .zero_shot import class_vectors, image_vectors, labelled_rows, zero_shot
 
-IMAGES, SIZE, EPOCHS = 1500, 64, 4  # public pictures, pixels a side, passes: together under three minutes on two cores
+IMAGES, SIZE, EPOCHS = 1500, 64, 5  # public pictures, pixels a side, passes: together under three minutes on two cores
 
 # name of the model -> training variant, expert set, folder of its run
 BASELINE, KEEPFIT, CONTROL = "public-only", "revision+mixed", "revision+mixed, shuffled captions"
@@ -98,12 +98,6 @@ def make_room(out: Path) -> None:
                 shutil.rmtree(run)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror}): give another --out", out) from error
-
-
-def write_aside(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 # ----------------------------------------------------------------------------------------------------------- in words

@@ -126,7 +126,9 @@ def versions() -> dict[str, str]:
 def keep_activations(model: KeepFIT, pictures: Pictures, device, progress: bool, max_bad: float) -> list[int]:
     """Compute the frozen stages once for every version of every picture; kept as float16 in pictures.activations.
 
-    Rows that show the same picture share it. A picture that does not decode is named and its rows are passed over; -> rows that were named.
+    Rows that show the same picture share it. A picture that does not decode is named, its rows are passed over.
+
+    Returns the rows that were named.
     """
     encoder, views = model.image_encoder.eval(), pictures.views
     rows = list({image: row for row, image in reversed(list(enumerate(pictures.images)))}.values())  # a row a picture
