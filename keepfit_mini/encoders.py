@@ -96,7 +96,7 @@ class ImageEncoder(nn.Module):
         if pretrained and config.image_weights:
             self.model.load_state_dict(image_weights(config.image_encoder, config.image_weights))
         setattr(self.model, classifier, nn.Identity())
-        self.frozen_stages = config.frozen_stages
+        self.frozen_stages, self.batch_norm = config.frozen_stages, config.batch_norm
         for stage in self.stages()[: self.frozen_stages]:
             stage.requires_grad_(False)
         self.register_buffer("mean", torch.tensor(config.image_mean).view(3, 1, 1), persistent=False)
@@ -109,6 +109,10 @@ class ImageEncoder(nn.Module):
         super().train(mode)
         for stage in self.stages()[: self.frozen_stages]:
             stage.eval()
+        if self.batch_norm == "running":
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()  # its scale and shift still learn
         return self
 
     def frozen(self, pixels: Tensor) -> Tensor:

@@ -150,6 +150,14 @@ def test_frozen_stages_keep_weights_and_statistics():
     assert all(same[:count]) and not all(same[count:])  # batch-norm statistics move only where stages are trained
 
 
+def test_running_batch_norm_makes_a_picture_independent_of_its_batch():
+    pixels = torch.rand(4, 3, 64, 64)
+    for batch_norm, alike in (("running", True), ("batch", False)):
+        model = kf.KeepFIT(dataclasses.replace(SMALL, batch_norm=batch_norm)).train()
+        far = (model.encode_image(pixels)[:1] - model.encode_image(pixels[:1])).abs().max()
+        assert (far < 1e-5) == alike
+
+
 @torch.inference_mode()
 def test_save_and_load_need_no_download(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
@@ -173,7 +181,7 @@ def test_official_config_without_tokenizer_says_so(official):
         official.encode_text(["drusen"])
 
 
-@pytest.mark.parametrize("change", [{"dim": 33}, {"image_size": 0}, {"normalize_over": "all"}, {"text_pooling": "max"}])
+@pytest.mark.parametrize("change", [{"dim": 33}, {"image_size": 0}, {"normalize_over": "all"}, {"text_pooling": "max"}, {"batch_norm": "none"}])
 def test_impossible_configs_are_refused(change):
     with pytest.raises(kf.InputError):
         dataclasses.replace(SMALL, **change)
