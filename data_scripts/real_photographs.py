@@ -125,7 +125,7 @@ def run(out: Path, arm: str, seed: int, results: Path, changes: dict) -> None:
     scores = {prompts: kf.zero_shot(trained, out / "test.csv", CLASSES, prompts) for prompts in ("names", "descriptions", "both")}
     command = f"python data_scripts/real_photographs.py run --out runs/real --arms {arm} --seeds {seed}"
     value = {"arm": arm, "seed": seed, "command": command, "pretrain_seconds": seconds, "zero_shot": scores}
-    write_aside(target, json.dumps(value, indent=2) + "\n")
+    write_aside(target, json.dumps(value) + "\n")
     print(
         arm,
         seed,

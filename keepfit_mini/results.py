@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
+
 from .config import InputError, write_aside
 
 ARMS = {
@@ -21,6 +23,15 @@ ARMS = {
     "d": "d. labels + bare names as captions",
     "e": "e. labels, nothing withheld",
 }
+# what each difference asks: do captions teach; is it their content; how much more is naming; what is left to the labels
+GAINS = (
+    ("c", "a", "descriptions"),
+    ("c", "shuffled", "descriptions"),
+    ("b", "a", "descriptions"),
+    ("d", "a", "names"),
+    ("e", "d", "names"),
+    ("e", "c", "descriptions"),
+)
 CLASSES = ("normal", "pathologic myopia", "cataract")
 
 
@@ -68,19 +79,45 @@ def real_table(folder: Path) -> str:
     return _markdown(header, rows)
 
 
+def gains_table(folder: Path) -> str:
+    """Differences between arms in ACA on the same pictures, each with the prompts that the arms differ in."""
+    rows = []
+    for better, worse, prompts in GAINS:
+        sides = [
+            [_read(p)["zero_shot"][prompts] for p in sorted(folder.glob(f"real/{arm}-seed*.json"))] for arm in (better, worse)
+        ]
+        if all(sides):
+            gain, low, high = paired_gain(*sides)
+            kind = {"names": "by name", "descriptions": "by findings"}[prompts]
+            rows.append([f"{better} - {worse}", kind, f"{gain:+.3f}", f"[{low:+.3f}, {high:+.3f}]"])
+    return _markdown(["difference", "classes", "ACA", "95% interval"], rows)
+
+
+def paired_gain(better: list[dict], worse: list[dict], times: int = 2000) -> tuple[float, float, float]:
+    """Mean difference in ACA and its 95% interval: seeds averaged, pictures drawn anew within each class, the same for both."""
+    truth = np.array(better[0]["truth"])
+    right = [np.mean([np.array(s["guess"]) == truth for s in side], axis=0) for side in (better, worse)]  # (N,) each
+    difference, chance = right[0] - right[1], np.random.default_rng(0)
+    groups = [difference[truth == c] for c in np.unique(truth)]
+    drawn = np.mean([chance.choice(g, (times, len(g))).mean(1) for g in groups], axis=0)  # (times,)
+    return float(np.mean([g.mean() for g in groups])), *np.percentile(drawn, [2.5, 97.5]).tolist()
+
+
 def demo_table(folder: Path) -> str:
     """The demo's own results.json, a model a row, a drawn set a column."""
-    rows = _read(folder / "demo.json")["rows"]
+    demo = _read(folder / "demo.json")
+    rows = demo["rows"]
     models, sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("model", "dataset"))
     cell = {(row["model"], row["dataset"]): row for row in rows}
     lines = []
     for model in models:
         found = [cell.get((model, name)) for name in sets]
         lines.append([model, *(f"{_two(r['metrics']['aca'])} {_interval([r], 'aca')}" if r else "" for r in found)])
-    return _markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
+    table = _markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
+    return f"{table}\n\nThe whole demo took {demo['seconds']:.0f} seconds."
 
 
-TABLES = {"demo": demo_table, "real": real_table}
+TABLES = {"demo": demo_table, "real": real_table, "gains": gains_table}
 
 
 def rendered(readme: Path) -> str:

@@ -86,7 +86,8 @@ def zero_shot(
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
-    """Score a manifest -> the JSON of `evaluate`, plus "recall" per class and "confusion" (C,C, rows are truth).
+    """Score a manifest -> the JSON of `evaluate`, plus "recall" per class, "confusion" (C,C, rows are truth), and
+    "truth" and "guess" of each picture, so that two runs can be compared picture by picture.
 
     InputError: no row of a class, a picture that does not decode (an evaluation never passes one over).
     """
@@ -110,6 +111,8 @@ def zero_shot(
         "metrics": score(truth, guess),
         "recall": dict(zip(classes, class_recall(truth, guess), strict=True)),
         "confusion": confusion.tolist(),
+        "truth": truth.tolist(),
+        "guess": guess.argmax(1).tolist(),
         "per_fold": [],
         "ci95": bootstrap(truth, guess, seed),
         "seed": seed,

@@ -181,7 +181,9 @@ def test_official_config_without_tokenizer_says_so(official):
         official.encode_text(["drusen"])
 
 
-@pytest.mark.parametrize("change", [{"dim": 33}, {"image_size": 0}, {"normalize_over": "all"}, {"text_pooling": "max"}, {"batch_norm": "none"}])
+@pytest.mark.parametrize(
+    "change", [{"dim": 33}, {"image_size": 0}, {"normalize_over": "all"}, {"text_pooling": "max"}, {"batch_norm": "none"}]
+)
 def test_impossible_configs_are_refused(change):
     with pytest.raises(kf.InputError):
         dataclasses.replace(SMALL, **change)
