@@ -13,6 +13,7 @@ import math
 import platform
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,20 +184,26 @@ class Run:
                     device = self.accelerator.device
                     self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad)
         self.model.train()
-        stopped = StopRequest()
-        for epoch in range(self.step // self.steps, config.epochs):
-            first = self.step % self.steps
-            bar = tqdm(total=self.steps, initial=first, desc=f"epoch {epoch + 1}/{config.epochs}",
-                       disable=not (self.progress and self.accelerator.is_main_process))  # fmt: skip
+        with StopRequest() as stopped:
+            for epoch in range(self.step // self.steps, config.epochs):
+                self._one_epoch(epoch, stopped)
+
+    def _one_epoch(self, epoch: int, stopped: StopRequest) -> None:
+        config, first = self.config, self.step % self.steps
+        bar = tqdm(
+            total=self.steps,
+            initial=first,
+            desc=f"epoch {epoch + 1}/{config.epochs}",
+            disable=not (self.progress and self.accelerator.is_main_process),
+        )
+        with bar:
             for public, expert in self._batches(epoch, first):
                 self._one_step(epoch, public, expert, bar)
                 if self.step == 1 or self.step % config.checkpoint_every == 0 or stopped:
                     self.checkpoint()
                 if stopped:
-                    bar.close()
                     self.log.close()
                     raise KeyboardInterrupt
-            bar.close()
 
     def _one_step(self, epoch: int, public: dict, expert: dict | None, bar: tqdm) -> None:
         config, begin = self.config, time.perf_counter()
@@ -217,7 +224,8 @@ class Run:
             self.accelerator.unwrap_model(self.model).clamp_scale()
             self.optimizer.zero_grad(set_to_none=True)
             line["scale"] = self.accelerator.unwrap_model(self.model).scale.item()
-            shown = {k: f"{line[k]:.3g}" for k in ("loss", "public", "expert", "revision", "scale") if line[k]}
+            shown = {k: f"{line[k]:.3g}" for k in ("loss", "public", "expert", "revision") if line[k]}
+            shown["temperature"] = f"{1 / line['scale']:.3g}"
             bar.set_postfix(shown, refresh=False)
         self.schedule.step()
         self.step += 1
@@ -300,17 +308,20 @@ class Run:
 
 
 class StopRequest:
-    """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first."""
+    """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first. Old handling returns at the end."""
 
-    def __init__(self):
-        self.came = False
-        try:
+    def __enter__(self) -> StopRequest:
+        self.came, self.before = False, {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handler
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._note)
-        except ValueError:  # not the main thread (a notebook's worker): the default handling stays
-            pass
+                self.before[number] = signal.signal(number, self._note)
+        return self
 
-    def _note(self, *_):
+    def __exit__(self, *_) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, *_) -> None:
         self.came = True
 
     def __bool__(self) -> bool:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import pandas as pd
 import pytest
@@ -89,6 +91,24 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(run, drawn, quick, tmp_path, 
     kf.pretrain(quick[0], train, drawn["public"], drawn["expert"], out, resume=True, progress=False)
     assert unlike_time(run) == unlike_time(out)
     assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(out).values(), strict=True))
+
+
+def test_ctrl_c_saves_first_and_gives_the_signal_back(run, drawn, quick, tmp_path, monkeypatch):
+    before, out, one_step = signal.getsignal(signal.SIGINT), tmp_path / "run", trainer.Run._one_step
+
+    def press(self, *args):
+        one_step(self, *args)
+        if self.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(trainer.Run, "_one_step", press)
+    with pytest.raises(KeyboardInterrupt):
+        kf.pretrain(*quick, drawn["public"], drawn["expert"], out, progress=False)
+    assert [p.name for p in sorted((out / "checkpoints").iterdir())] == ["step-00000001", "step-00000005"]
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(trainer.Run, "_one_step", one_step)
+    kf.pretrain(*quick, drawn["public"], drawn["expert"], out, resume=True, progress=False)
+    assert unlike_time(run) == unlike_time(out)
 
 
 def test_resume_of_a_finished_run_changes_nothing_and_of_no_run_is_refused(run, drawn, quick, tmp_path):
