@@ -115,15 +115,19 @@ def run(out: Path, arm: str, seed: int, results: Path, changes: dict) -> None:
         train, seed=seed, variant="revision+mixed" if expert else "public-only",
         exclude_categories=() if arm == "e" else WITHHELD,
     )  # fmt: skip
+    for name in changes:
+        if not hasattr(model, name) and not hasattr(train, name):
+            raise kf.InputError(f"--set {name}: neither ModelConfig nor TrainConfig has such a field")
     model = dataclasses.replace(model, **{k: v for k, v in changes.items() if hasattr(model, k)})
     train = dataclasses.replace(train, **{k: v for k, v in changes.items() if hasattr(train, k)})
     folder = out / f"{arm}-seed{seed}"
-    begin = time.time()
+    begin, resumed = time.time(), folder.exists()
     trained = kf.pretrain(model, train, out / "public.csv", out / f"{expert}.csv" if expert else None, folder,
-                          resume=folder.exists())  # fmt: skip
-    seconds = round(time.time() - begin)
+                          resume=resumed)  # fmt: skip
+    seconds = None if resumed else round(time.time() - begin)  # of a resumed run, only a part would be measured
     scores = {prompts: kf.zero_shot(trained, out / "test.csv", CLASSES, prompts) for prompts in ("names", "descriptions", "both")}
-    command = f"python data_scripts/real_photographs.py run --out runs/real --arms {arm} --seeds {seed}"
+    command = f"python data_scripts/real_photographs.py run --out {out} --arms {arm} --seeds {seed} --results {results}"
+    command += "".join(f" --set {name}={value}" for name, value in changes.items())
     value = {"arm": arm, "seed": seed, "command": command, "pretrain_seconds": seconds, "zero_shot": scores}
     write_aside(target, json.dumps(value) + "\n")
     print(
@@ -147,7 +151,7 @@ def main() -> int:
     try:
         if args.what == "prepare":
             prepare(args.out, args.validation)
-        changes = {k: type_of(v) for k, v in (pair.split("=") for pair in args.set)}
+        changes = {k: type_of(v) for k, _, v in (pair.partition("=") for pair in args.set)}
         for seed in args.seeds if args.what == "run" else ():
             for arm in args.arms:
                 run(args.out, arm, seed, args.results, changes)

@@ -47,8 +47,8 @@ def evaluate(args) -> None:
     from .model import KeepFIT
     from .zero_shot import zero_shot
 
-    if args.out is not None and args.out.is_dir():
-        raise InputError("is a folder: give --out the path of a JSON file", args.out)
+    if args.out is not None:
+        check_out(args.out, (".json",))
     model = KeepFIT.from_pretrained(local_run(args.run))
     result = zero_shot(model, args.dataset, split_classes(args.classes), args.prompts, seed=args.seed)
     result["run"] = str(args.run)
@@ -68,6 +68,7 @@ def predict(args) -> None:
     from .zero_shot import class_vectors, image_vectors, probabilities
 
     classes = split_classes(args.classes)
+    check_out(args.out, (".png", ".jpg", ".pdf", ".svg"))
     for path in args.images:
         if not path.is_file():
             raise InputError("no such picture: give the path of an image file", path)
@@ -90,19 +91,31 @@ def results(args) -> None:
 
 
 def split_classes(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in text.split(",")]
+    if len(names) < 2 or len({name.casefold() for name in names}) < len(names) or "" in names:
+        raise InputError(f"--classes {text!r}: give two or more different names, comma between")
+    return names
+
+
+def check_out(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse an output file that cannot be written, before the work is done."""
+    if path.is_dir() or path.suffix.lower() not in endings:
+        raise InputError(f"give --out the path of a file that ends in {' or '.join(endings)}", path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise InputError("the folder of --out is a file: give another path", path)
 
 
 def local_run(run: str) -> str:
     """A run folder or a hub name; a path that is not there is refused before any network is asked."""
     if not Path(run).is_dir() and (run.count("/") != 1 or run.startswith((".", "/"))):
         raise InputError("no such run: give the folder that pretrain wrote, or a hub name like owner/model", run)
-    if not Path(run).is_dir():
-        from .encoders import hub_reachable
-
-        if not hub_reachable():
-            raise InputError("no such folder, and the hub cannot be reached: give the folder of a finished run", run)
     return run
+
+
+def whole_number(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
 
     c = command(demo, "draw eyes, pretrain the baseline and KeepFIT, score both, write a report (3 minutes on two cores)")
     c.add_argument("--out", type=Path, default=Path("demo"), help="folder for results.json and report.html")
-    c.add_argument("--seed", type=int, default=0, help="seed of the drawing and the training")
+    c.add_argument("--seed", type=whole_number, default=0, help="seed of the drawing and the training")
 
     c = command(draw, "write the demo's drawn sets as manifests with their pictures")
     c.add_argument("--out", type=Path, required=True, help="folder to write")
@@ -154,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--classes", required=True, help="class names, comma between; rows with none of them are left out")
     c.add_argument("--protocol", choices=["zero-shot"], default="zero-shot", help="how classes are told apart")
     c.add_argument("--prompts", choices=("names", "descriptions", "both"), default="both", help="what a class vector is made of")
-    c.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    c.add_argument("--seed", type=whole_number, default=0, help="seed of the bootstrap")
     c.add_argument("--out", type=Path, metavar="FILE.json", help="write the scores here")
 
     c = command(predict, "probabilities and a picture for your own photographs (not for clinical use)")
@@ -177,8 +190,13 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"keepfit_mini: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a folder that cannot be written, a full disk, ...
+        place = error.filename or "input or output"
+        print(f"keepfit_mini: {place}: {error.strerror or error}: mend it, then try again", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        resume = " Go on with the same command and --resume." if args.command == "pretrain" else ""
+        begun = args.command == "pretrain" and (args.out / "config.json").is_file()
+        resume = " Go on with the same command and --resume." if begun else ""
         print(f"keepfit_mini: stopped.{resume}", file=sys.stderr)
         return 130
     return 0

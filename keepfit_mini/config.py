@@ -114,9 +114,14 @@ class TrainConfig:
         self.exclude_categories = tuple(self.exclude_categories)
         if self.variant not in VARIANTS:
             raise InputError(f"variant {self.variant!r} is unknown: give one of {', '.join(VARIANTS)}")
-        for name in ("epochs", "batch_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
+        least = {"epochs": 1, "batch_size": 2, "checkpoint_every": 1, "num_workers": 0, "expert_batch_size": 0, "views": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of {low} or more")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"lr is {self.lr}: give a number above 0")
         if not 0 <= self.max_bad <= 1:
             raise InputError(f"max_bad is {self.max_bad}: give a share from 0 to 1")
 
@@ -125,13 +130,13 @@ class TrainConfig:
         return self.variant != "public-only"
 
 
-MINI_BERT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+MINI_BERT = {"hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 256}
 
 # name -> (model, training). Only "mini" and "cpu" were tried to the end on a machine without a GPU.
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "mini": (
         ModelConfig(text_config=MINI_BERT),
-        TrainConfig(epochs=6, schedule_epochs=0, warmup_epochs=0.5, batch_size=32, lr=1e-3),
+        TrainConfig(epochs=6, schedule_epochs=0, warmup_epochs=0.5, batch_size=16, lr=2e-3),
     ),
     "cpu": (
         ModelConfig(

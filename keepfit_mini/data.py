@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
@@ -43,19 +43,23 @@ def read_manifest(path: str | Path, need: str | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise InputError("no such manifest: give the path of a CSV file", path)
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except pd.errors.EmptyDataError as error:
         raise InputError("the file is empty: write a header line `image,label,text` and a row an image", path) from error
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"not a CSV in UTF-8 ({' '.join(str(error).split())}): save it as one", path) from error
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for an index
         raise InputError("a row has more cells than the header: put quotes around cells that hold commas", path)
+    found = ", ".join(map(str, frame.columns))[:80]
+    frame.columns = [str(name).strip().lower() for name in frame.columns]
     if "image" not in frame:
-        raise InputError("no column `image`: the header must name it", path)
+        raise InputError(f"no column `image` (found: {found}): name it in the header, with commas between columns", path)
+    frame["row"] = range(2, len(frame) + 2)
+    frame = frame[(frame.drop(columns="row") != "").any(axis=1)].reset_index(drop=True)  # blank lines count, but hold nothing
     if frame.empty:
         raise InputError("the header has no rows under it: add a row an image", path)
     frame = frame.rename(columns={"caption": "text"} if "text" not in frame else {})
-    rows = range(2, len(frame) + 2)
+    rows = frame["row"].tolist()
     if "categories" in frame and "label" not in frame:
         frame["labels"] = [literal_list(v, path, row) for v, row in zip(frame["categories"], rows, strict=True)]
         if "text" not in frame:  # their expert frames keep the caption there
@@ -65,10 +69,10 @@ def read_manifest(path: str | Path, need: str | None = None) -> pd.DataFrame:
     elif "text" in frame:
         frame["labels"] = [[] for _ in rows]
     else:
-        raise InputError("no column `label` or `text`: the header must name one of them", path)
+        raise InputError(f"no column `label` or `text` (found: {found}): name one of them in the header", path)
     attributes = frame["atributes"] if "atributes" in frame else ["[]"] * len(frame)
     frame["attributes"] = [literal_list(v, path, row) for v, row in zip(attributes, rows, strict=True)]
-    frame["row"], frame["file"] = list(rows), str(path)
+    frame["file"] = str(path)
     for name, default in (("text", ""), ("modality", "CFP")):
         frame[name] = frame[name].str.strip().replace("", default) if name in frame else default
     for image, labels, text, row in zip(frame["image"], frame["labels"], frame["text"], rows, strict=True):
@@ -80,9 +84,16 @@ def read_manifest(path: str | Path, need: str | None = None) -> pd.DataFrame:
             raise InputError("no text: the expert side needs a caption in every row; add it or delete the row", path, row)
     frame["image"] = [str(path.parent / image.strip()) for image in frame["image"]]
     for image, row in zip(frame["image"], rows, strict=True):
-        if not Path(image).is_file():
-            raise InputError(f"picture {image} is missing: mend the path or delete the row", path, row)
+        if not is_file(image):
+            raise InputError(f"picture {image[:200]} is missing: mend the path or delete the row", path, row)
     return frame[["image", "modality", "labels", "attributes", "text", "file", "row"]]
+
+
+def is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long, or no path at all: a caption in the image column, say
+        return False
 
 
 def literal_list(text: str, path: Path, row: int) -> list[str]:
@@ -103,7 +114,15 @@ def read_manifests(paths: Sequence[str | Path] | str | Path, need: str | None = 
 
 
 def exclude_categories(frame: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
-    """Leave out rows one of whose categories contains one of the words (paper: categories kept out of pretraining)."""
+    """Leave out rows one of whose categories contains one of the words, and say how many (paper section 3.1).
+
+    InputError: a word with a comma that matches nothing, which was meant to be several.
+    """
+    for word in words:
+        count = sum(is_excluded(labels, [word]) for labels in frame["labels"])
+        if not count and "," in word:
+            raise InputError(f"--exclude-categories {word!r} matches no label: put spaces between words, not commas")
+        print(f"left out: {count} public rows whose label contains {word!r}", file=sys.stderr)
     keep = [not is_excluded(labels, list(words)) for labels in frame["labels"]]
     return frame[keep].reset_index(drop=True)
 
@@ -118,6 +137,8 @@ def drop_undecodable(frame: pd.DataFrame, max_bad: float) -> pd.DataFrame:
             bad.append(i)
             report_bad(frame, i, error)
     limit_bad(frame, bad, max_bad)
+    if len(bad) == len(frame):
+        raise InputError("not one picture decodes: mend them", frame["file"].iloc[0])
     return frame.drop(index=bad).reset_index(drop=True)
 
 
@@ -142,9 +163,16 @@ def limit_bad(frame: pd.DataFrame, bad: Sequence[int], max_bad: float) -> None:
 
 
 def read_picture(path: str | Path) -> Tensor:
-    """File -> uint8 (3,H,W), RGB; an alpha channel is laid aside, grey becomes three equal channels. OSError if broken."""
+    """File -> uint8 (3,H,W), RGB, turned upright; an alpha channel is laid aside, grey becomes three equal channels.
+
+    Sixteen bits are brought down to eight (Pillow would make nearly all of them white). One of UNREADABLE if broken.
+    """
     with Image.open(path) as picture:
-        return F.pil_to_tensor(picture.convert("RGB"))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I"):
+            values = np.asarray(upright).astype(np.int64)
+            upright = Image.fromarray((values // (257 if values.max() > 255 else 1)).clip(0, 255).astype(np.uint8))
+        return F.pil_to_tensor(upright.convert("RGB"))
 
 
 def fit_square(picture: Tensor, size: int) -> Tensor:
@@ -175,7 +203,7 @@ def key(*numbers: int) -> int:
 def augment(picture: Tensor, seed: int) -> Tensor:
     """One random version of a picture (3,H,W), the same for the same seed; the global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed would reach every GPU
         return AUGMENT(picture)
 
 
@@ -239,10 +267,15 @@ def collate(items: list[dict]) -> dict:
     return batch
 
 
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Batches that hold every row once. A last row alone joins the batch before: alone it has nothing to differ from."""
+    return max(1, -(-(rows - 1) // batch_size))
+
+
 class Visits:
     """Which rows each step of an epoch sees: lists of (epoch, row), one a batch.
 
-    replacement  False: every row once, shuffled (public; a last short batch stays). True: drawn uniformly (expert).
+    replacement  False: every row once, shuffled (public; the last batch takes what is left). True: drawn uniformly (expert).
     """
 
     def __init__(self, rows: int, batch_size: int, steps: int, seed: int, replacement: bool):
@@ -259,4 +292,5 @@ class Visits:
         else:
             rows = generator.permutation(self.rows)
         for step in range(self.first_step, self.steps):
-            yield [(self.epoch, int(row)) for row in rows[step * self.batch_size : (step + 1) * self.batch_size]]
+            end = len(rows) if step == self.steps - 1 else (step + 1) * self.batch_size
+            yield [(self.epoch, int(row)) for row in rows[step * self.batch_size : end]]

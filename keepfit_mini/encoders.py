@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from torchvision.models.regnet import BlockParams, RegNet
 
 from .config import InputError, ModelConfig
-from .weights import from_source, image_weights, package, text_source
+from .weights import bert_from, from_source, image_weights, package, text_source
 
 
 class Projection(nn.Module):
@@ -93,14 +93,24 @@ class ImageEncoder(nn.Module):
             raise InputError(f"image encoder {config.image_encoder!r} is unknown: give one of {', '.join(IMAGE_ENCODERS)}")
         build, self._find_stages, classifier = IMAGE_ENCODERS[config.image_encoder]
         self.model, self.width = build()
-        if pretrained and config.image_weights:
-            self.model.load_state_dict(image_weights(config.image_encoder, config.image_weights))
         setattr(self.model, classifier, nn.Identity())
+        if pretrained and config.image_weights:
+            weights = image_weights(config.image_encoder, config.image_weights)
+            self._load({name: tensor for name, tensor in weights.items() if not name.startswith(f"{classifier}.")}, config)
         self.frozen_stages, self.batch_norm = config.frozen_stages, config.batch_norm
         for stage in self.stages()[: self.frozen_stages]:
             stage.requires_grad_(False)
         self.register_buffer("mean", torch.tensor(config.image_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.image_std).view(3, 1, 1), persistent=False)
+
+    def _load(self, weights: dict[str, Tensor], config: ModelConfig) -> None:
+        ours = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        theirs = {name: getattr(tensor, "shape", None) for name, tensor in weights.items()}
+        odd = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
+        if odd:
+            what = f"{len(odd)} tensors do not fit {config.image_encoder}, the first is {min(odd)}"
+            raise InputError(f"{what}: give a plain state dict of that network", config.image_weights)
+        self.model.load_state_dict(weights)
 
     def stages(self) -> list[nn.Module]:
         return self._find_stages(self.model)
@@ -149,7 +159,7 @@ class TextEncoder(nn.Module):
 
         source = text_source(config) if pretrained and config.text_weights else None
         if source is not None:
-            self.model = from_source(BertModel, source)
+            self.model = bert_from(source)
             self.tokenizer = tokenizer or from_source(AutoTokenizer, source)
         else:
             self.model = BertModel(BertConfig(**config.text_config))
@@ -159,7 +169,10 @@ class TextEncoder(nn.Module):
         self.pooling = config.text_pooling
         self.is_trained = config.text_trained
         self.model.requires_grad_(self.is_trained)
+        if self.model.pooler is not None:
+            self.model.pooler.requires_grad_(False)  # part of a BERT, not of any embedding here
         self._kept: dict[str, Tensor] = {}  # features of texts already seen, while the weights stay as they are
+        self.register_load_state_dict_post_hook(lambda *_: self._kept.clear())
 
     def train(self, mode: bool = True) -> TextEncoder:
         super().train(mode)

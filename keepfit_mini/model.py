@@ -25,7 +25,7 @@ from .encoders import ImageEncoder, Projection, TextEncoder, word_tokenizer
 from .mixed_loss import mixed_loss, soft_targets
 from .prompts import conditions
 from .text_revision import TextFusion, TextRevision
-from .weights import from_source
+from .weights import from_source, hub_reachable
 
 MAX_LOG_SCALE = 4.6052  # ln 100: the temperature never falls under 0.01
 
@@ -97,7 +97,7 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
     # ------------------------------------------------------------------------------------------------ save and load
 
     def save_weights(self, folder: Path) -> None:
-        """config.json (what else it says stays), tokenizer/ and, last, model.safetensors; each aside, then renamed."""
+        """config.json (what else it says stays), tokenizer/ and, last, the weights: until then it is no finished model."""
         path = folder / "config.json"
         saved = json.loads(path.read_text()) if path.is_file() else {}
         write_aside(path, json.dumps({**saved, "model": dataclasses.asdict(self.config)}, indent=2) + "\n")
@@ -110,11 +110,20 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
     _save_pretrained = save_weights  # what save_pretrained and push_to_hub of huggingface_hub call
 
     @classmethod
+    def from_pretrained(cls, name: str | Path, **kwargs) -> KeepFIT:
+        """A model from a run folder, a folder of save_pretrained, or a hub name. InputError: nothing whole is there."""
+        if Path(name).is_dir():
+            return cls._from_pretrained(model_id=str(name), **kwargs)
+        if not hub_reachable():
+            raise InputError("no such folder, and the hub cannot be reached: give the folder of a finished run", name)
+        return super().from_pretrained(str(name), **kwargs)
+
+    @classmethod
     def _from_pretrained(cls, *, model_id: str, revision=None, cache_dir=None, force_download=False, token=None,
                          local_files_only=False, map_location="cpu", **_) -> KeepFIT:  # fmt: skip
         folder = Path(model_id)
         if not folder.is_dir():
-            folder = Path(snapshot_download(
+            folder = Path(downloaded(
                 model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
                 local_files_only=local_files_only, allow_patterns=["config.json", "model.safetensors", "tokenizer/*"],
             ))  # fmt: skip
@@ -128,6 +137,8 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
                 raise
             raise InputError("not the config.json of a keepfit_mini model", folder / "config.json") from error
         tokenizer = None
+        if config.text_encoder == "bert-mini" and not (folder / "tokenizer").is_dir():
+            raise InputError("no folder tokenizer/ there: copy it from where the model was saved", folder)
         if (folder / "tokenizer").is_dir():
             from transformers import AutoTokenizer
 
@@ -139,6 +150,15 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"does not fit config.json ({reason}): pretrain again", folder / "model.safetensors") from error
         return model.eval()
+
+
+def downloaded(name: str, **settings) -> str:
+    """Folder of a hub repository; InputError where there is none."""
+    try:
+        return snapshot_download(name, **settings)
+    except Exception as error:  # not there, gated, offline, ...: huggingface_hub has an error class for each
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"no such folder, and no such model on the hub ({reason}): correct the name", name) from error
 
 
 def bert_settings(config) -> dict:

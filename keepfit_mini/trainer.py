@@ -8,17 +8,20 @@ Not about: what the losses are (mixed_loss.py) or how batches are drawn (data.py
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import platform
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import accelerate
+import pandas as pd
 import torch
 import torchvision
 import transformers
@@ -39,6 +42,7 @@ from .data import (
     limit_bad,
     read_manifests,
     report_bad,
+    steps_per_epoch,
 )  # fmt: skip
 from .model import KeepFIT
 
@@ -70,8 +74,9 @@ def pretrain(
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
     public  manifests with labels; expert  manifests with captions (None for variant "public-only")
-    resume  go on with `out` from its last checkpoint, with the settings that it was begun with
-    InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume.
+    resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad and
+            num_workers are taken from train_config
+    InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume, other data than before.
     """
     out = Path(out)
     if resume and not (out / "config.json").is_file():
@@ -81,14 +86,17 @@ def pretrain(
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("exists already: choose another folder, delete it, or go on with --resume", out)
     if resume:
-        model_config, train_config = read_configs(out)
+        model_config, begun = read_configs(out)
+        train_config = dataclasses.replace(begun, max_bad=train_config.max_bad, num_workers=train_config.num_workers)
     t = train_config
     if t.uses_experts and not expert:
         raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
 
     public_frame = exclude_categories(read_manifests(public, "label"), t.exclude_categories)
     if public_frame.empty:
-        raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less", public)
+        raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less")
+    if len(public_frame) < 2:
+        raise InputError("one public row has nothing to be told from: give two or more", public_frame["file"].iloc[0])
     public_frame = drop_undecodable(public_frame, t.max_bad)
     expert_frame = None
     if t.uses_experts:
@@ -99,12 +107,14 @@ def pretrain(
     model_config = dataclasses.replace(model_config, fusion="fusion" in t.variant)
     model = KeepFIT(model_config, texts=texts)
     accelerator = Accelerator(mixed_precision=t.mixed_precision)
+    if accelerator.process_index:
+        set_seed(t.seed, device_specific=True)  # other processes, other dropout; the first stays as if alone
     public_set = Pictures(public_frame, model_config.image_size, t.seed, prompts=True, augmented=t.augment, views=t.views)
     expert_set = None
     if t.uses_experts:
         expert_set = Pictures(expert_frame, model_config.image_size, t.seed, prompts=False, augmented=False, views=t.views)
     run = Run(out, model, t, accelerator, public_set, expert_set, progress)
-    run.begin(resume)
+    run.begin(resume, {"public": fingerprint(public_frame), "expert": fingerprint(expert_frame)})
     run.train()
     run.finish()
     return accelerator.unwrap_model(run.model).eval()
@@ -117,6 +127,14 @@ def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
         return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("not the config.json of a run", run / "config.json") from error
+
+
+def fingerprint(frame: pd.DataFrame | None) -> str:
+    """Changes with the pictures' names, labels or texts, so that a resume with other data is noticed."""
+    if frame is None:
+        return ""
+    rows = zip(frame["image"].map(lambda path: Path(path).name), frame["labels"], frame["text"], strict=True)
+    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -165,7 +183,7 @@ class Run:
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
         world = accelerator.num_processes
-        self.steps = math.ceil(math.ceil(len(public) / config.batch_size) / world)  # per process and epoch
+        self.steps = math.ceil(steps_per_epoch(len(public), config.batch_size) / world)  # per process and epoch
         schedule = warmup_cosine(optimizer, self.steps, config.warmup_epochs, config.schedule_epochs or config.epochs)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.schedule = schedule
@@ -199,20 +217,27 @@ class Run:
         with bar:
             for public, expert in self._batches(epoch, first):
                 self._one_step(epoch, public, expert, bar)
-                if self.step == 1 or self.step % config.checkpoint_every == 0 or stopped:
+                stop = self._any(bool(stopped))
+                if self.step == 1 or self.step % config.checkpoint_every == 0 or stop:
                     self.checkpoint()
-                if stopped:
-                    self.log.close()
+                if stop:
                     raise KeyboardInterrupt
+
+    def _any(self, flag: bool) -> bool:
+        """Whether it holds in any process: all must stop, or pass a step over, together."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        flags = self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device))
+        return flags.item() > 0
 
     def _one_step(self, epoch: int, public: dict, expert: dict | None, bar: tqdm) -> None:
         config, begin = self.config, time.perf_counter()
         self._set_bad_aside("public", public)
         if expert is not None:
             self._set_bad_aside("expert", expert)
-        whole = public["row"] and (expert is None or expert["row"])  # a batch may consist of broken pictures only
+        empty = not public["row"] or (expert is not None and not expert["row"])  # broken pictures only
         line = {"step": self.step + 1, "epoch": epoch}
-        if whole:
+        if not self._any(empty):
             total, parts = self.model(public, expert, config.variant, config.revision_weight)
             if not torch.isfinite(total):
                 raise InputError(f"loss is {total.item()} at step {self.step + 1}: public rows {public['row']}; lower lr")
@@ -245,7 +270,7 @@ class Run:
 
     def _loader(self, pictures: Pictures, batch_size: int, replacement: bool, epoch: int, first: int) -> DataLoader:
         world = self.accelerator.num_processes
-        steps = math.ceil(len(self.public) / self.config.batch_size)
+        steps = steps_per_epoch(len(self.public), self.config.batch_size)
         visits = Visits(len(pictures), batch_size, steps, self.config.seed, replacement)
         visits.epoch, visits.first_step = epoch, first * world
         loader = DataLoader(
@@ -268,29 +293,50 @@ class Run:
 
     # ----------------------------------------------------------------------------------------------- the folder
 
-    def begin(self, resume: bool) -> None:
-        """Make the run folder, or go back to its newest checkpoint."""
-        checkpoints = sorted((self.out / "checkpoints").glob("step-*[0-9]")) if resume else []
-        if checkpoints:
-            self.accelerator.load_state(checkpoints[-1])
-            self.step = int(checkpoints[-1].name.removeprefix("step-"))
+    def begin(self, resume: bool, data: dict[str, str]) -> None:
+        """Make the run folder, or go back to its newest checkpoint that can be read; data: fingerprints of both sides."""
+        if resume:
+            self._go_back(data)
         lines = []
         if self.accelerator.is_main_process:
             (self.out / "checkpoints").mkdir(parents=True, exist_ok=True)
             if resume and (self.out / "metrics.jsonl").is_file():  # steps after the checkpoint will come again
                 lines = (self.out / "metrics.jsonl").read_text().splitlines(keepends=True)[: self.step]
             model = self.accelerator.unwrap_model(self.model)
-            config = {"model": dataclasses.asdict(model.config), "train": dataclasses.asdict(self.config), "versions": versions()}
+            config = {
+                "model": dataclasses.asdict(model.config),
+                "train": dataclasses.asdict(self.config),
+                "data": data,
+                "versions": versions(),
+            }
             write_aside(self.out / "config.json", json.dumps(config, indent=2) + "\n")
             self.log = (self.out / "metrics.jsonl").open("w", buffering=1)
             self.log.writelines(lines)
         self.accelerator.wait_for_everyone()
+
+    def _go_back(self, data: dict[str, str]) -> None:
+        before = json.loads((self.out / "config.json").read_text()).get("data", data)
+        for side in ("public", "expert"):
+            if before[side] != data[side]:
+                raise InputError(f"was begun with other {side} rows: give the same manifests, or start a new run", self.out)
+        checkpoints = sorted((self.out / "checkpoints").glob("step-*[0-9]"), reverse=True)
+        for checkpoint in checkpoints:
+            try:
+                self.accelerator.load_state(checkpoint)
+            except Exception as error:  # files that are missing, cut off, not tensors, ...: the one before may be whole
+                print(f"passed over: {checkpoint} cannot be read ({type(error).__name__})", file=sys.stderr)
+                continue
+            self.step = int(checkpoint.name.removeprefix("step-"))
+            return
+        if checkpoints:
+            raise InputError("none of its checkpoints can be read: delete the folder and start again", self.out)
 
     def checkpoint(self) -> None:
         """Write the whole state aside, rename it, keep the last two."""
         folder = self.out / "checkpoints" / f"step-{self.step:08d}"
         part = folder.with_name(folder.name + ".part")
         self.accelerator.save_state(str(part))
+        self.accelerator.wait_for_everyone()  # each process writes its random state
         if self.accelerator.is_main_process:
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)

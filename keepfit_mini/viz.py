@@ -50,6 +50,7 @@ def show_picture(axes, path: str | Path) -> None:
 
 def wrap(text: str, width: int, lines: int = 99) -> str:
     """Text in lines of at most `width` signs; what does not fit in `lines` ends in an ellipsis."""
+    text = text.replace("$", r"\$")  # a person's text is no formula
     return textwrap.fill(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
 
 

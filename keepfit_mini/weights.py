@@ -40,7 +40,10 @@ def image_weights(encoder: str, weights: str) -> dict[str, Tensor]:
         kept = Path(torch.hub.get_dir()) / "checkpoints" / found.url.rsplit("/", 1)[-1]
         if not kept.is_file() and not hub_reachable():
             raise InputError("ResNet-50's ImageNet weights cannot be downloaded now: set image_weights to a local file")
-        return found.get_state_dict(progress=True, check_hash=True)
+        try:
+            return found.get_state_dict(progress=True, check_hash=True)
+        except OSError as error:
+            raise InputError(f"ResNet-50's ImageNet weights do not download ({error}): set image_weights to a file") from error
     raise InputError(f"{encoder} has no ImageNet weights: set image_weights to None or to a file")
 
 
@@ -48,12 +51,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Weights of a .safetensors file or of a .pth / .bin file, which may hold tensors only (weights_only)."""
     if not path.is_file():
         raise InputError("no such weight file: give the path of a .pth or .safetensors file", path)
-    if path.suffix == ".safetensors":
-        return load_file(path)
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"not a file of plain tensors ({type(error).__name__}): convert it to .safetensors", path) from error
+    except Exception as error:  # broken archives, pickles that want to run code, ... each with errors of its own
+        raise InputError(f"not a file of plain tensors ({type(error).__name__}): give an intact .safetensors", path) from error
 
 
 def text_source(config: ModelConfig) -> str | None:
@@ -68,11 +71,22 @@ def text_source(config: ModelConfig) -> str | None:
     return name
 
 
-def from_source(kind, source: str):
+def bert_from(source: str):
+    """A whole BERT from a local folder or a hub name. InputError: layers are missing there (the pooler is not needed)."""
+    from transformers import BertModel
+
+    model, report = from_source(BertModel, source, output_loading_info=True)
+    missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+    if missing:
+        raise InputError(f"lacks {len(missing)} tensors of a BERT, the first is {min(missing)}: give a whole one", source)
+    return model
+
+
+def from_source(kind, source: str, **settings):
     """A transformers model or tokenizer from a local folder or a hub name; failure is one clear line, at once."""
     online = Path(source).is_dir() or hub_reachable()
     try:
-        return kind.from_pretrained(source, local_files_only=not online)
+        return kind.from_pretrained(source, local_files_only=not online, **settings)
     except Exception as error:  # transformers raises OSError, ValueError, ... for what is not as it says
         if not online:
             raise InputError("not kept here and the hub cannot be reached: give a local folder", source) from error
@@ -84,7 +98,8 @@ def package(name: str) -> Path:
     """Folder of an installed package; InputError with the mend where it is missing."""
     found = importlib.util.find_spec(name)
     if found is None:
-        raise InputError(f"package {name} is not installed: pip install 'keepfit_mini[cpu]'")
+        mend = f"pip install {name.replace('_', '-')} (it belongs to this package's extra [cpu])"
+        raise InputError(f"package {name} is not installed: {mend}")
     return Path(found.origin).parent
 
 
@@ -104,7 +119,6 @@ def hub_reachable() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        get_session().head(constants.ENDPOINT, timeout=3)
+        return get_session().head(constants.ENDPOINT, timeout=3).status_code < 400  # a proxy may answer for it
     except Exception:  # requests or httpx, by the version of huggingface_hub, each with errors of its own
         return False
-    return True

@@ -65,8 +65,8 @@ def probabilities(model: KeepFIT, image: Tensor, classes: Tensor) -> Tensor:
 def labelled_rows(path: str | Path, classes: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, int]:
     """A manifest -> rows that have exactly one of the classes, their class numbers (N,), how many were left out."""
     wanted = [name.strip().casefold() for name in classes]
-    if len(wanted) < 2 or len(set(wanted)) < len(wanted) or "" in wanted:
-        raise InputError(f"--classes {', '.join(classes)!r}: give two or more different names, comma between")
+    if len(set(wanted)) < max(2, len(wanted)):
+        raise InputError(f"classes {', '.join(classes)!r}: give two or more different names")
     frame = read_manifest(path)
     found = [[wanted.index(c) for c in {v.casefold() for v in labels} if c in wanted] for labels in frame["labels"]]
     keep = np.array([len(f) == 1 for f in found])

@@ -62,6 +62,10 @@ def test_evaluate_refuses(run, drawn, tmp_path, capsys):
     assert "none.csv" in evaluate("--classes", ODIR, dataset=tmp_path / "none.csv")
     assert "no such run" in evaluate("--classes", ODIR, where=tmp_path / "none")
     assert "config.json" in evaluate("--classes", ODIR, where=tmp_path)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"nothing")
+    assert "config.json" in evaluate("--classes", ODIR, where=tmp_path / "damaged")
     assert "hub cannot be reached" in evaluate("--classes", ODIR, where="somebody/model")
     assert "invalid choice" in evaluate("--classes", ODIR, "--protocol", "guess")
 
@@ -93,6 +97,13 @@ def test_pretrain_refuses(drawn, tmp_path, capsys):
     assert "max_bad" in pretrain(*public, "--max-bad", "2")
     assert "invalid choice" in pretrain(*public, "--variant", "all")
     assert "no run there" in pretrain(*public, "--resume")
+    assert "batch_size is 1" in pretrain(*public, "--batch-size", "1")
+    assert "seed is -1" in pretrain(*public, "--seed", "-1")
+    assert "lr is -1" in pretrain(*public, "--lr", "-1")
+    assert "num_workers is -1" in pretrain(*public, "--workers", "-1")
+    assert "not commas" in pretrain(*public, "--exclude-categories", "glaucoma,normal")
+    (tmp_path / "file").write_text("")
+    assert "file" in refused(capsys, "pretrain", *public, "--expert", drawn["expert"], "--out", tmp_path / "file" / "run")
 
 
 def test_predict_and_draw_refuse(run, tmp_path, capsys):
@@ -100,6 +111,10 @@ def test_predict_and_draw_refuse(run, tmp_path, capsys):
     assert "no such picture" in refused(capsys, "predict", run, tmp_path / "no.jpg", "--classes", ODIR, "--out", picture)
     (tmp_path / "broken.png").write_bytes(b"nothing")
     assert "broken.png" in refused(capsys, "predict", run, tmp_path / "broken.png", "--classes", ODIR, "--out", picture)
+    assert "two or more" in refused(
+        capsys, "predict", run, tmp_path / "broken.png", "--classes", "normal,,normal", "--out", picture
+    )
+    assert "ends in" in refused(capsys, "predict", run, tmp_path / "broken.png", "--classes", ODIR, "--out", tmp_path / "p.txt")
     assert not picture.exists()
     assert "images" in refused(capsys, "draw", "--out", tmp_path / "d", "--images", "0")
     assert not (tmp_path / "d").exists()

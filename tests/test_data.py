@@ -15,6 +15,7 @@ from keepfit_mini.data import (
     read_manifest,
     read_manifests,
     read_picture,
+    steps_per_epoch,
 )  # fmt: skip
 
 
@@ -72,6 +73,16 @@ def test_bad_manifests_name_file_row_and_mend(folder, text, need, words):
     assert "\n" not in str(error.value)
 
 
+def test_rows_are_counted_as_a_spreadsheet_does_and_headers_are_forgiven(folder):
+    with pytest.raises(kf.InputError, match="row 4"):
+        read_manifest(write(folder, "image,label\na.png,x\n\nb.png,\n\n"), "label")
+    assert read_manifest(write(folder, "Image, Label\na.png,x\n\n"))["labels"].tolist() == [["x"]]
+    with pytest.raises(kf.InputError, match="found: image;label"):
+        read_manifest(write(folder, "image;label\na.png;x\n"))
+    with pytest.raises(kf.InputError, match="row 2.*missing"):
+        read_manifest(write(folder, f"image,text\n{'a very long caption ' * 40},a.png\n"))
+
+
 def test_files_that_are_no_csv(folder):
     for path in (folder / "none.csv", folder):
         with pytest.raises(kf.InputError, match="no such manifest"):
@@ -81,9 +92,12 @@ def test_files_that_are_no_csv(folder):
         read_manifest(folder / "binary.csv")
 
 
-def test_excluded_categories(folder):
+def test_excluded_categories(folder, capsys):
     path = write(folder, "image,label\na.png,Pathologic Myopia\nb.png,drusen;myopic maculopathy\nc.png,drusen\n")
     assert exclude_categories(read_manifest(path), ["myop"])["row"].tolist() == [4]
+    assert "2 public rows whose label contains 'myop'" in capsys.readouterr().err
+    with pytest.raises(kf.InputError, match="commas"):
+        exclude_categories(read_manifest(path), ["myop,glaucoma"])
 
 
 def test_undecodable_headers(folder, capsys):
@@ -106,6 +120,16 @@ def test_any_kind_of_picture_reads_as_rgb(tmp_path, mode):
     name = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
     Image.new(mode, (7, 5)).save(name)
     assert read_picture(name).shape == (3, 5, 7)
+
+
+def test_sixteen_bits_become_eight_and_a_turned_photograph_upright(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    assert (read_picture(tmp_path / "deep.png")[0, 0] - torch.arange(256)).abs().max() <= 1
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was held upright
+    Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_picture(tmp_path / "turned.jpg").shape == (3, 8, 4)
 
 
 def frame_of(folder, rows=6):
@@ -147,6 +171,8 @@ def test_public_rows_come_once_an_epoch_and_experts_with_replacement():
     epochs = []
     for visits.epoch in (0, 1):
         epochs.append([row for batch in visits for _, row in batch])
+    alone = Visits(rows=9, batch_size=4, steps=steps_per_epoch(9, 4), seed=0, replacement=False)
+    assert [len(batch) for batch in alone] == [4, 5]  # never a batch of one
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10)) and epochs[0] != epochs[1]
     visits.epoch, visits.first_step = 0, 1
     assert [row for batch in visits for _, row in batch] == epochs[0][4:]  # a resume goes on at the right row

@@ -1,6 +1,7 @@
 """The whole model: shapes, the authors' weights, saving, and two paths that must give one answer."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -189,16 +190,15 @@ def test_impossible_configs_are_refused(change):
         dataclasses.replace(SMALL, **change)
 
 
-def test_a_hub_name_without_network_fails_at_once():
+@pytest.mark.parametrize("offline", [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_a_hub_name_without_network_fails_at_once(offline):
     code = (
         "import time, keepfit_mini as kf\n"
         "begin = time.time()\n"
         "try: kf.KeepFIT(kf.ModelConfig(text_encoder='nobody/nothing'))\n"
         "except kf.InputError as e: print(time.time() - begin < 5, e)"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**__import__("os").environ, "HF_HUB_OFFLINE": "1"}
-    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **offline})
     assert out.stdout.startswith("True") and "nobody/nothing" in out.stdout and "local folder" in out.stdout, out.stderr
 
 
@@ -217,6 +217,32 @@ def test_a_local_clinical_bert_folder_reads(tmp_path):
     with torch.inference_mode():
         assert_close(model.encode_text(["Drusen"]), model.encode_text(["drusen"]))
         assert (model.encode_text(["disc"]) - model.encode_text(["drusen"])).abs().max() > 1e-3
+
+
+def test_half_a_bert_is_refused(tmp_path):
+    bert = BertModel(BertConfig(vocab_size=9, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16))
+    bert.config.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd")
+    half = {k: v for k, v in bert.state_dict().items() if "layer.1" not in k}
+    torch.save(half, tmp_path / "pytorch_model.bin")
+    with pytest.raises(kf.InputError, match="lacks 16 tensors"):
+        kf.KeepFIT(dataclasses.replace(SMALL, text_encoder=str(tmp_path), text_config={}))
+
+
+def test_image_weights_that_do_not_fit_are_refused(tmp_path):
+    torch.save({"x": torch.ones(1)}, tmp_path / "w.pth")
+    with pytest.raises(kf.InputError, match="do not fit regnet-mini"):
+        kf.KeepFIT(dataclasses.replace(SMALL, image_weights=str(tmp_path / "w.pth")))
+    (tmp_path / "w.safetensors").write_bytes(b"nothing")
+    with pytest.raises(kf.InputError, match="plain tensors"):
+        kf.KeepFIT(dataclasses.replace(SMALL, image_weights=str(tmp_path / "w.safetensors")))
+
+
+def test_new_weights_make_a_frozen_text_encoder_forget(model):
+    frozen = kf.KeepFIT(dataclasses.replace(SMALL, text_trained=False)).eval()
+    before = frozen.encode_text(["drusen"])
+    frozen.load_state_dict({k: v * 1.5 if "word_embeddings" in k else v for k, v in frozen.state_dict().items()})
+    assert (frozen.encode_text(["drusen"]) - before).abs().max() > 1e-4
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):

@@ -20,6 +20,10 @@ def test_tables_are_fresh():
     results.check(ROOT / "README.md")
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.search(r"<!-- table [\w-]+ -->\n<!-- end -->|[A-Z]{3,}_[A-Z]{3,}(?<!KEEPFIT_DATA)", README)
+
+
 def test_every_command_parses():
     commands = re.findall(r"^    python -m keepfit_mini ([^#\n]+)", README, flags=re.MULTILINE)
     assert len(commands) >= 5
@@ -57,7 +61,7 @@ def folder(tmp_path):
     for arm, share in (("a", 0.0), ("c", 0.85)):
         for seed in range(3):
             guess = np.where(chance.random(180) < share, truth, chance.integers(3, size=180))
-            scores = {p: fake(guess, truth) for p in ("names", "descriptions")}
+            scores = {p: fake(guess, truth) for p in ("names", "descriptions", "both")}
             path = tmp_path / "results" / "real" / f"{arm}-seed{seed}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"zero_shot": scores, "pretrain_seconds": 60}))
@@ -72,7 +76,10 @@ def test_results_fill_the_tables_and_check_finds_a_changed_number(folder, capsys
     assert main(["results", "--readme", str(readme)]) == 0
     text = readme.read_text()
     assert (
-        "a. labels only | 3 |" in text and "c - a | by findings | +" in text and text.startswith("x\n") and text.endswith("y\n")
+        "a. labels only | 3 |" in text
+        and "c by findings - a by findings | +" in text
+        and text.startswith("x\n")
+        and text.endswith("y\n")
     )
     assert main(["results", "--readme", str(readme), "--check"]) == 0
     readme.write_text(re.sub(r"\+\.?0?\.?\d", "+.9", text, count=1))

@@ -5,10 +5,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import keepfit_mini as kf
 from keepfit_mini import trainer
@@ -33,9 +36,9 @@ def unlike_time(run):
 def learnt(tmp_path_factory):
     """Zero-shot ACA on the drawn unseen ODIR set, after captions that describe and after the same ones shuffled."""
     folder = tmp_path_factory.mktemp("learn")
-    sets = draw_sets(folder / "data", images=600, size=48, seed=1, progress=False)
+    sets = draw_sets(folder / "data", images=1000, size=64, seed=3, progress=False)
     model, train = kf.PRESETS["mini"]
-    model, train = dataclasses.replace(model, image_size=48), dataclasses.replace(train, epochs=5, seed=1)
+    train = dataclasses.replace(train, seed=3)
     scores = {}
     for kind in ("expert", "expert_shuffled"):
         trained = kf.pretrain(model, train, sets["public"], sets[kind], folder / kind, progress=False)
@@ -44,13 +47,14 @@ def learnt(tmp_path_factory):
 
 
 def test_captions_teach_categories_that_no_label_named(learnt):
-    assert learnt["expert"]["ci95"]["aca"][0] > 0.45, learnt  # chance is 1/3
+    assert learnt["expert"]["ci95"]["aca"][0] > 0.55, learnt  # chance is 1/3
 
 
 def test_shuffled_captions_do_not(learnt):
     withheld = {k: min(v["recall"][c] for c in ODIR[1:]) for k, v in learnt.items()}
-    assert learnt["expert"]["metrics"]["aca"] > learnt["expert_shuffled"]["metrics"]["aca"] + 0.1, learnt
+    assert learnt["expert"]["metrics"]["aca"] > learnt["expert_shuffled"]["metrics"]["aca"] + 0.2, learnt
     assert withheld["expert"] > withheld["expert_shuffled"], learnt
+    assert learnt["expert_shuffled"]["ci95"]["aca"][0] < 1 / 3 + 0.15, learnt
 
 
 def test_the_run_folder(run, drawn, quick):
@@ -72,7 +76,7 @@ def test_one_seed_decides_everything(run, drawn, quick, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(tmp_path / "again").values(), strict=True))
 
 
-@pytest.mark.parametrize("stop_after", [1, 9])
+@pytest.mark.parametrize("stop_after", [1, 20])
 def test_a_stopped_run_goes_on_as_if_never_stopped(run, drawn, quick, tmp_path, monkeypatch, stop_after):
     out, one_step = tmp_path / "run", trainer.Run._one_step
 
@@ -152,7 +156,9 @@ def damaged(drawn, tmp_path, count):
     shutil.copytree(drawn["public"].parent, folder)
     pictures = sorted((folder / "images" / "public").iterdir())[:count]
     for picture in pictures:
-        picture.write_bytes(picture.read_bytes()[:400])
+        whole = picture.read_bytes()
+        picture.write_bytes(whole[: len(whole) * 2 // 3])
+        Image.open(picture).close()  # the header is good: only decoding finds it
     return folder
 
 
@@ -186,6 +192,41 @@ def test_bad_input_leaves_no_run_behind(drawn, quick, tmp_path):
     with pytest.raises(kf.InputError, match="exists already"):
         kf.pretrain(*quick, public, expert, out)
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_broken_newest_checkpoint_falls_back_and_says_so(run, drawn, quick, tmp_path, monkeypatch, capsys):
+    out, one_step = tmp_path / "run", trainer.Run._one_step
+
+    def stop(self, *args):
+        if self.step == 17:
+            raise KeyboardInterrupt
+        one_step(self, *args)
+
+    train = dataclasses.replace(quick[1], checkpoint_every=4)
+    monkeypatch.setattr(trainer.Run, "_one_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        kf.pretrain(quick[0], train, drawn["public"], drawn["expert"], out, progress=False)
+    monkeypatch.setattr(trainer.Run, "_one_step", one_step)
+    with pytest.raises(kf.InputError, match="other public rows"):
+        kf.pretrain(quick[0], train, drawn["unseen_fives"], drawn["expert"], out, resume=True, progress=False)
+    newest = sorted((out / "checkpoints").iterdir())[-1]
+    (newest / "optimizer.bin").unlink()
+    kf.pretrain(quick[0], train, drawn["public"], drawn["expert"], out, resume=True, progress=False)
+    assert f"{newest.name} cannot be read" in capsys.readouterr().err
+    assert unlike_time(run) == unlike_time(out)
+
+
+def test_two_processes_train_every_kind_of_weight(drawn, tmp_path):
+    """DistributedDataParallel refuses weights that take no part in the loss, and both processes must stay in step."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531"]
+    command += ["-m", "keepfit_mini", "pretrain", "--public", drawn["public"], "--expert", drawn["expert"], "--epochs", "1"]
+    command += ["--image-size", "48", "--out", tmp_path / "run"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    steps = -(-len(pd.read_csv(drawn["public"])) // kf.PRESETS["mini"][1].batch_size)
+    assert [line["step"] for line in lines(tmp_path / "run")] == list(range(1, -(-steps // 2) + 1))
+    kf.KeepFIT.from_pretrained(tmp_path / "run")
 
 
 def test_excluded_categories_never_enter_a_batch(drawn, quick, tmp_path, monkeypatch):
