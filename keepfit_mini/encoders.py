@@ -164,6 +164,8 @@ class TextEncoder(nn.Module):
         else:
             self.model = BertModel(BertConfig(**config.text_config))
             self.tokenizer = tokenizer
+        if config.text_pooling == "published" and self.model.config.num_hidden_layers < 2:
+            raise InputError("text_pooling 'published' averages layers 1, 2 and last: give the text encoder two layers or more")
         self.width = self.model.config.hidden_size
         self.max_tokens = config.max_tokens
         self.pooling = config.text_pooling

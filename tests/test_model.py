@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 import keepfit_mini as kf
 
-SMALL = kf.ModelConfig(text_config=kf.config.MINI_BERT, dim=32)
+SMALL = kf.ModelConfig(text_config={**kf.config.MINI_BERT, "num_hidden_layers": 2}, dim=32)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,8 @@ def test_published_pooling_does_count_padding():
     with torch.inference_mode():
         alone, padded = model.encode_text(["drusen"]), model.encode_text(["drusen", "a much longer caption than that"])
     assert (alone[0] - padded[0]).abs().max() > 1e-3
+    with pytest.raises(kf.InputError, match="two layers"):
+        kf.KeepFIT(dataclasses.replace(SMALL, text_pooling="published", text_config=kf.config.MINI_BERT))
 
 
 def test_equal_prompts_encoded_once_give_the_same_loss(model):
