@@ -2,6 +2,7 @@
 
     python data_scripts/real_photographs.py prepare --out runs/real
     python data_scripts/real_photographs.py run --out runs/real --arms a b c d e shuffled --seeds 0 1 2
+    python data_scripts/real_photographs.py attention --out runs/real
 
 Cataract, myopia and "refractive media opacity" are withheld from the public labels of every arm but e.
     a         labels only
@@ -138,9 +139,25 @@ def run(out: Path, arm: str, seed: int, results: Path, changes: dict) -> None:
     )
 
 
+def attention(out: Path, seeds: list[int], results: Path) -> None:
+    """How much the text revision of arm c prefers one expert pair, for each scored picture: 1 = not at all."""
+    from keepfit_mini.viz import expert_attention
+
+    images = kf.read_manifest(out / "test.csv")["image"].to_numpy()
+    expert = kf.read_manifest(out / "expert_c.csv").drop_duplicates("image", ignore_index=True)  # a caption a picture
+    heaviest = {}
+    for seed in seeds:
+        weights = expert_attention(kf.KeepFIT.from_pretrained(out / f"c-seed{seed}"), images, expert)  # (N, M)
+        heaviest[seed] = round(float(weights.max(1).mean() * len(expert)), 3)
+    command = f"python data_scripts/real_photographs.py attention --out {out} --seeds {' '.join(map(str, seeds))}"
+    value = {"command": command, "pictures": len(images), "expert_pairs": len(expert), "heaviest_over_even_share": heaviest}
+    write_aside(results.parent / "attention.json", json.dumps(value, indent=2) + "\n")
+    print(value)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("prepare", "run"))
+    parser.add_argument("what", choices=("prepare", "run", "attention"))
     parser.add_argument("--out", type=Path, default=Path("runs/real"), help="folder of the manifests and runs")
     parser.add_argument("--validation", action="store_true", help="prepare: keep a quarter of the patients out and score them")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
@@ -152,6 +169,8 @@ def main() -> int:
         if args.what == "prepare":
             prepare(args.out, args.validation)
         changes = {k: type_of(v) for k, _, v in (pair.partition("=") for pair in args.set)}
+        if args.what == "attention":
+            attention(args.out, args.seeds, args.results)
         for seed in args.seeds if args.what == "run" else ():
             for arm in args.arms:
                 run(args.out, arm, seed, args.results, changes)
