@@ -112,6 +112,13 @@ def local_run(run: str) -> str:
     return run
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Names the defaults that there are."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+
+
 def whole_number(text: str) -> int:
     if int(text) < 0:
         raise ValueError
@@ -125,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     def command(function, help_text, name=None):
         one = commands.add_parser(
             name or function.__name__, help=help_text, description=help_text,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=Help,
         )  # fmt: skip
         one.set_defaults(function=function)
         return one
@@ -134,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", type=Path, default=Path("demo"), help="folder for results.json and report.html")
     c.add_argument("--seed", type=whole_number, default=0, help="seed of the drawing and the training")
 
-    c = command(draw, "write the demo's drawn sets as manifests with their pictures")
+    c = command(draw, "write the demo's drawn sets as manifests with their pictures; sets of an earlier call are replaced")
     c.add_argument("--out", type=Path, required=True, help="folder to write")
     c.add_argument("--images", type=int, default=1500, help="pictures of the public set; the others follow from it")
     c.add_argument("--size", type=int, default=64, help="pixels a side")

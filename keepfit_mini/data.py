@@ -122,7 +122,12 @@ def exclude_categories(frame: pd.DataFrame, words: Sequence[str]) -> pd.DataFram
         count = sum(is_excluded(labels, [word]) for labels in frame["labels"])
         if not count and "," in word:
             raise InputError(f"--exclude-categories {word!r} matches no label: put spaces between words, not commas")
-        print(f"left out: {count} public rows whose label contains {word!r}", file=sys.stderr)
+        what = (
+            f"left out: {count} public rows whose label contains {word!r}"
+            if count
+            else f"WARNING: no public label contains {word!r}"
+        )
+        print(what, file=sys.stderr)
     keep = [not is_excluded(labels, list(words)) for labels in frame["labels"]]
     return frame[keep].reset_index(drop=True)
 

@@ -21,7 +21,7 @@ ARMS = {
     "c": "c. labels + captions that describe, never name",
     "shuffled": "control: c's captions dealt over all pictures",
     "d": "d. labels + bare names as captions",
-    "e": "e. labels, nothing withheld",
+    "e": "e. labels, nothing withheld (so not unseen)",
 }
 # arm and prompts on both sides of a difference, and what it asks
 GAINS = (
@@ -103,9 +103,11 @@ def gains_table(folder: Path) -> str:
         ]
         if all(sides):
             gain, low, high = paired_gain(*sides)
+            by_seed = [a["metrics"]["aca"] - b["metrics"]["aca"] for a, b in zip(*sides, strict=False)]
+            seeds = _two(stdev(by_seed)) if len(by_seed) > 1 else ""
             what = f"{better} {PROMPTS[its]} - {worse} {PROMPTS[others]}"
-            rows.append([question, what, f"{gain:+.3f}", f"[{low:+.3f}, {high:+.3f}]"])
-    return _markdown(["question", "difference", "ACA", "95% interval"], rows)
+            rows.append([question, what, f"{gain:+.3f}", f"[{low:+.3f}, {high:+.3f}]", seeds])
+    return _markdown(["question", "difference", "ACA", "95% interval over images", "sd over seeds"], rows)
 
 
 def paired_gain(better: list[dict], worse: list[dict], times: int = 2000) -> tuple[float, float, float]:
