@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle as Box
+from matplotlib.ticker import NullFormatter
 
 from .data import read_manifest, read_picture
 from .model import KeepFIT
@@ -149,6 +150,7 @@ def training_curves(runs: Mapping[str, str | Path], smooth: int = 20) -> Figure:
         axes.set_title(title, fontsize=SMALL)
         if part == "revision":
             axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())  # a decade or less would crowd the labels
         else:
             axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
         plain(axes)
