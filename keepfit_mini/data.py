@@ -8,6 +8,7 @@ Chance is keyed by seed, epoch and row, so a row looks the same at a visit whate
 from __future__ import annotations
 
 import ast
+import hashlib
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -132,6 +133,14 @@ def exclude_categories(frame: pd.DataFrame, words: Sequence[str]) -> pd.DataFram
     return frame[keep].reset_index(drop=True)
 
 
+def fingerprint(frame: pd.DataFrame | None) -> str:
+    """Changes with the pictures' names, labels or texts, so that a resume with other data is noticed."""
+    if frame is None:
+        return ""
+    rows = zip(frame["image"].map(lambda path: Path(path).name), frame["labels"], frame["text"], strict=True)
+    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()
+
+
 def drop_undecodable(frame: pd.DataFrame, max_bad: float) -> pd.DataFrame:
     """Open the first 1,000 headers; name and leave out the bad ones, InputError past max_bad of all rows."""
     bad = []
@@ -225,7 +234,8 @@ class Pictures(Dataset):
         self.augmented, self.views = augmented, views if augmented else min(views, 1)
         self.images, self.texts = frame["image"].tolist(), frame["text"].tolist()
         self.labels, self.attributes = frame["labels"].tolist(), frame["attributes"].tolist()
-        self.activations: dict[tuple[str, int], Tensor] | None = None  # (picture, view) -> (C,h,w): trainer.keep_activations
+        # (picture, view) -> (C,h,w); filled in by frozen_stages.keep_activations
+        self.activations: dict[tuple[str, int], Tensor] | None = None
         self._resized: dict[int, Tensor] = {}
         self._room = CACHE_BYTES // (3 * size * size)
 

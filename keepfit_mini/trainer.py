@@ -8,7 +8,6 @@ Not about: what the losses are (mixed_loss.py) or how batches are drawn (data.py
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import platform
@@ -21,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import accelerate
-import pandas as pd
 import torch
 import torchvision
 import transformers
@@ -33,17 +31,18 @@ from tqdm.auto import tqdm
 
 from .config import InputError, ModelConfig, TrainConfig, write_aside
 from .data import (
-    UNREADABLE,
     Pictures,
     Visits,
     collate,
     drop_undecodable,
     exclude_categories,
+    fingerprint,
     limit_bad,
     read_manifests,
     report_bad,
     steps_per_epoch,
 )  # fmt: skip
+from .frozen_stages import keep_activations
 from .model import KeepFIT
 
 CHECKPOINTS_KEPT = 2
@@ -129,45 +128,9 @@ def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
         raise InputError("not the config.json of a run", run / "config.json") from error
 
 
-def fingerprint(frame: pd.DataFrame | None) -> str:
-    """Changes with the pictures' names, labels or texts, so that a resume with other data is noticed."""
-    if frame is None:
-        return ""
-    rows = zip(frame["image"].map(lambda path: Path(path).name), frame["labels"], frame["text"], strict=True)
-    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()
-
-
 def versions() -> dict[str, str]:
     found = {m.__name__: m.__version__ for m in (torch, torchvision, transformers, accelerate)}
     return {"python": platform.python_version(), **found}
-
-
-def keep_activations(model: KeepFIT, pictures: Pictures, device, progress: bool, max_bad: float) -> list[int]:
-    """Compute the frozen stages once for every version of every picture; kept as float16 in pictures.activations.
-
-    Rows that show the same picture share it. A picture that does not decode is named, its rows are passed over.
-
-    Returns the rows that were named.
-    """
-    encoder, views = model.image_encoder.eval(), pictures.views
-    rows = list({image: row for row, image in reversed(list(enumerate(pictures.images)))}.values())  # a row a picture
-    todo, store, bad = [(row, view) for row in sorted(rows) for view in range(views)], {}, []
-    for start in tqdm(range(0, len(todo), 64), desc="frozen stages", disable=not progress):
-        pixels = {}
-        for row, view in todo[start : start + 64]:
-            try:
-                if row not in bad:
-                    pixels[pictures.images[row], view] = pictures.picture(row, view)
-            except UNREADABLE as error:
-                bad.append(row)
-                report_bad(pictures.frame, row, error)
-                limit_bad(pictures.frame, bad, max_bad)
-        if pixels:
-            with torch.inference_mode():
-                kept = encoder.frozen(torch.stack(list(pixels.values())).to(device)).half().cpu()  # (64, C, h, w)
-            store.update(zip(pixels, kept, strict=True))
-    pictures.activations = store
-    return bad
 
 
 class Run:
