@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean help
+.PHONY: demo test notebooks lint clean help
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -17,8 +17,13 @@ demo: $(STAMP)  ## draw eyes, pretrain the baseline and KeepFIT, score both: dem
 	$(PY) -m keepfit_mini demo --out demo
 
 # One thread a process: two torch processes that share two cores slow each other down manyfold otherwise.
-test: $(STAMP) lint  ## ruff and every test
+test: $(STAMP) lint  ## ruff, every test, every notebook
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
+	$(MAKE) notebooks
+
+notebooks: $(STAMP)  ## every notebook from top to bottom, outputs compared where they are marked
+	KEEPFIT_FAST=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout 300 notebooks
 
 lint: $(STAMP)  ## ruff only
 	$(VENV)/bin/ruff check .

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
 from .config import PRESETS, VARIANTS, InputError, write_aside
+
+EVALUATIONS = ("zero-shot", "linear-probe", "clip-adapter", "tip-adapter", "tip-adapter-f")  # adapters.PROTOCOLS, and none
 
 
 def draw(args) -> None:
@@ -44,28 +47,53 @@ def pretrain(args) -> None:
 
 
 def evaluate(args) -> None:
+    from .few_shot import few_shot
     from .model import KeepFIT
     from .zero_shot import zero_shot
 
+    given = {"shots": args.shots, "folds": args.folds, "published": args.published or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.protocol == "zero-shot" and given:
+        print(f"zero-shot learns from no shots: --{' and --'.join(given)} changes nothing", file=sys.stderr)
     if args.out is not None:
         check_out(args.out, (".json",))
     model = KeepFIT.from_pretrained(local_run(args.run))
-    result = zero_shot(model, args.dataset, split_classes(args.classes), args.prompts, seed=args.seed)
+    cache = Path(args.run) / "features" if Path(args.run).is_dir() else None
+    task = {"model": model, "dataset": args.dataset, "classes": split_classes(args.classes), "prompts": args.prompts}
+    if args.protocol == "zero-shot":
+        result = zero_shot(**task, seed=args.seed, cache=cache)
+    else:
+        result = few_shot(**task, protocol=args.protocol, **given, seed=args.seed, cache=cache)
     result["run"] = str(args.run)
-    print(f"{result['dataset']}: {result['n']} pictures, {result['left_out']} left out (none, or several, of the classes)")
-    for name, value in result["metrics"].items():
-        low, high = result["ci95"][name]
-        print(f"  {name:<16} {value:.3f}  [{low:.3f}, {high:.3f}]")
-    for name, value in result["recall"].items():
-        print(f"  recall {name}: {value:.3f}")
+    print_scores(result)
     if args.out is not None:
         write_aside(args.out, json.dumps(result, indent=2) + "\n")
 
 
+def print_scores(result: dict) -> None:
+    from statistics import stdev
+
+    print(f"{result['dataset']}: {result['n']} pictures, {result['left_out']} left out (none, or several, of the classes)")
+    folds, header = result["per_fold"], "95% interval over pictures"
+    if folds:
+        way = ", as published" if result["published"] else ""
+        over = f"mean over {len(folds)} folds" if len(folds) > 1 else "one fold"
+        print(f"{result['protocol']}{way}, {result['shots']} shots a class, {over}")
+        header += ", sd over folds" if len(folds) > 1 else ""
+    print(f"  {'':<24} {header}")
+    for name, value in result["metrics"].items():
+        low, high = result["ci95"][name]
+        spread = f"  {stdev(fold[name] for fold in folds):.3f}" if len(folds) > 1 else ""
+        print(f"  {name:<18} {value:.3f}  [{low:.3f}, {high:.3f}]{spread}")
+    for name, value in result["recall"].items():
+        print(f"  recall {name}: {value:.3f}")
+
+
 def predict(args) -> None:
+    from .features import picture_features
     from .model import KeepFIT
     from .viz import predictions, save
-    from .zero_shot import class_vectors, image_vectors, probabilities
+    from .zero_shot import class_vectors, probabilities
 
     classes = split_classes(args.classes)
     check_out(args.out, (".png", ".jpg", ".pdf", ".svg"))
@@ -74,7 +102,7 @@ def predict(args) -> None:
             raise InputError("no such picture: give the path of an image file", path)
     model = KeepFIT.from_pretrained(local_run(args.run))
     try:
-        image = image_vectors(model, args.images, progress=False)
+        image = picture_features(model, args.images, progress=False)["vectors"]
     except OSError as error:
         raise InputError(f"picture {error}: give a JPEG, PNG or TIFF") from error
     chances = probabilities(model, image, class_vectors(model, classes, args.prompts))
@@ -84,6 +112,18 @@ def predict(args) -> None:
     print(f"picture: {args.out} (a teaching model, not for clinical use)")
 
 
+def reproduce(args) -> None:
+    from .reproduce import reproduce, tables
+    from .results import write_table
+
+    names = tables() if args.table == "all" else [args.table]
+    reproduce(names, args.out, args.fast, args.data, args.seeds)
+    for name in names:
+        write_table(name, args.out)
+        print((args.out / f"{name}.md").read_text(encoding="utf-8"))
+        print(f"written: {args.out / name}.md, {args.out / name}.json, a file a run in {args.out / 'runs'}")
+
+
 def results(args) -> None:
     from .results import check, render
 
@@ -91,7 +131,7 @@ def results(args) -> None:
 
 
 def split_classes(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]  # "a, b" in quotes is one name
     if len(names) < 2 or len({name.casefold() for name in names}) < len(names) or "" in names:
         raise InputError(f"--classes {text!r}: give two or more different names, comma between")
     return names
@@ -172,9 +212,12 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("run", metavar="RUN", help="run folder, or a hub name")
     c.add_argument("--dataset", type=Path, required=True, metavar="CSV", help="manifest with labels")
     c.add_argument("--classes", required=True, help="class names, comma between; rows with none of them are left out")
-    c.add_argument("--protocol", choices=["zero-shot"], default="zero-shot", help="how classes are told apart")
+    c.add_argument("--protocol", choices=EVALUATIONS, default="zero-shot", help="how classes are told apart (adapters.py)")
+    c.add_argument("--shots", help="labelled pictures a class: a whole number, 'all' that are not tested, or like '20%%' [5]")
+    c.add_argument("--folds", type=whole_number, help="how many times shots are drawn, a fifth of each class tested [5]")
+    c.add_argument("--published", action="store_true", help="adapt as the authors' code does, its oddities included")
     c.add_argument("--prompts", choices=("names", "descriptions", "both"), default="both", help="what a class vector is made of")
-    c.add_argument("--seed", type=whole_number, default=0, help="seed of the bootstrap")
+    c.add_argument("--seed", type=whole_number, default=0, help="seed of the adapters and the bootstrap")
     c.add_argument("--out", type=Path, metavar="FILE.json", help="write the scores here")
 
     c = command(predict, "probabilities and a picture for your own photographs (not for clinical use)")
@@ -184,8 +227,16 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--prompts", choices=("names", "descriptions", "both"), default="both", help="what a class vector is made of")
     c.add_argument("--out", type=Path, default=Path("prediction.png"), help="picture to write")
 
-    c = command(results, "render results/*.json into the README's tables")
-    c.add_argument("--check", action="store_true", help="change nothing; fail where README differs from the JSON")
+    c = command(reproduce, "run what a table of the paper still lacks, then write it; may be interrupted and repeated")
+    c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, or all")
+    c.add_argument("--fast", action="store_true", help="small drawn eyes, one seed: at most 10 minutes on two cores")
+    c.add_argument("--out", type=Path, default=Path("results"), help="folder of the runs and tables")
+    c.add_argument("--data", nargs="+", choices=("drawn", "real", "real-frozen"),
+                   help="on what [all that is there; real photographs where KEEPFIT_DATA is set]")  # fmt: skip
+    c.add_argument("--seeds", type=whole_number, nargs="+", help="which seeds [0 1 2 3 4; --fast: 0]")
+
+    c = command(results, "results/runs/*.json -> tables, verdicts and README's tables")
+    c.add_argument("--check", action="store_true", help="change nothing; fail where a table differs from the JSON")
     c.add_argument("--readme", type=Path, default=Path("README.md"), help="file whose tables are rendered")
     return top
 
@@ -202,8 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"keepfit_mini: {place}: {error.strerror or error}: mend it, then try again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        begun = args.command == "pretrain" and (args.out / "config.json").is_file()
-        resume = " Go on with the same command and --resume." if begun else ""
+        resume = " Go on with the same command." if args.command == "reproduce" else ""
+        if args.command == "pretrain" and (args.out / "config.json").is_file():
+            resume = " Go on with the same command and --resume."
         print(f"keepfit_mini: stopped.{resume}", file=sys.stderr)
         return 130
     return 0

@@ -87,6 +87,8 @@ class TrainConfig:
     epochs           passes over the public rows             schedule_epochs  length of the cosine, 0 = epochs
     batch_size       public rows a step (B)                  expert_batch_size  expert pairs a step (M), 0 = B
     revision_weight  None = 100, but 1 for variant "revision" (the weight of L_rev)
+    targets          which public pairs attract: "category" (all of one category, the paper) or "identity" (plain CLIP)
+    public_share     share of the public rows used, expert_share of the expert rows, chosen by the seed
     views            0 augments at each visit; n > 0 computes the frozen stages once for n versions of each picture
     max_bad          share of the rows whose picture may fail to decode before training stops
     """
@@ -102,6 +104,9 @@ class TrainConfig:
     weight_decay: float = 1e-5
     clip_norm: float = 1.0
     revision_weight: float | None = None
+    targets: str = "category"
+    public_share: float = 1.0
+    expert_share: float = 1.0
     mixed_precision: str = "no"
     augment: bool = True
     views: int = 0
@@ -122,6 +127,11 @@ class TrainConfig:
             raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
         if not 0 < self.lr < float("inf"):
             raise InputError(f"lr is {self.lr}: give a number above 0")
+        if self.targets not in ("category", "identity"):
+            raise InputError(f"targets is {self.targets!r}: give 'category' or 'identity'")
+        for name in ("public_share", "expert_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a share above 0, up to 1")
         if not 0 <= self.max_bad <= 1:
             raise InputError(f"max_bad is {self.max_bad}: give a share from 0 to 1")
 

@@ -23,9 +23,10 @@ from . import viz
 from .config import PRESETS, InputError, write_aside
 from .data import read_manifest
 from .drawn_sets import WITHHELD, draw_sets
+from .features import picture_features
 from .model import KeepFIT
 from .trainer import pretrain
-from .zero_shot import class_vectors, image_vectors, labelled_rows, zero_shot
+from .zero_shot import class_vectors, labelled_rows, zero_shot
 
 IMAGES, SIZE, EPOCHS = 1500, 64, 5  # public pictures, pixels a side, passes: together under three minutes on two cores
 
@@ -163,7 +164,8 @@ def report(models: dict[str, KeepFIT], data: dict[str, Path], runs: Path, rows: 
     four, one = ([i for c in range(len(classes)) for i in np.flatnonzero(truth == c)[:n]] for n in (4, 1))
     for name in (BASELINE, KEEPFIT):
         vectors = torch.nn.functional.normalize(class_vectors(models[name], classes), dim=1)  # (C, D)
-        cosines[name] = (image_vectors(models[name], images[four], progress=False) @ vectors.T).numpy()  # (12, C)
+        image = picture_features(models[name], images[four], progress=False)["vectors"]  # (12, D)
+        cosines[name] = (image @ vectors.T).numpy()  # (12, C)
     figures["similarity"] = viz.similarity_matrix(cosines, images[four], classes, truth[four])
     weights = viz.expert_attention(models[KEEPFIT], images, expert)  # (N, M)
     figures["attention"] = viz.attention(images[one], expert, weights[one], [classes[t] for t in truth[one]])

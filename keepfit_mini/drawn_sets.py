@@ -61,12 +61,12 @@ def _apportion(shares, count):
     return dict(zip(shares, whole.tolist(), strict=True))
 
 
-def plan(images=1500, seed=0):
+def plan(images=1500, seed=0, unseen=None):
     """Every picture to be drawn, as dicts with set, file, category, camera, source, seed; nothing is drawn yet."""
     rows = []
     for number, (name, spec) in enumerate(SETS.items()):
         rng = np.random.default_rng([seed, 10 + number])
-        count = spec["count"](images)
+        count = unseen if unseen and spec["split"] == "test" else spec["count"](images)
         categories = [c for c, n in _apportion(spec["shares"], count).items() for _ in range(n)]
         styles = [(source, camera) for source, cameras in spec["sources"].items() for camera in cameras]
         for i, k in enumerate(rng.permutation(count)):
@@ -127,10 +127,11 @@ def _manifests(table, seed):
     return {name: frame[COLUMNS] for name, frame in sets.items()}
 
 
-def draw_sets(out, images=1500, size=64, seed=0, progress=True):
+def draw_sets(out, images=1500, size=64, seed=0, progress=True, unseen=None):
     """Draw the demo's sets into the folder `out`; returns {set: path of its manifest}.
 
-    images: how many public pictures (the other sets follow from it); size: pixels a side; seed: same seed, same files.
+    images: how many public pictures (the other sets follow from it); size: pixels a side; seed: same seed, same files;
+    unseen: how many pictures each unseen set gets (None: an eighth of the public ones).
     One process: a second one would spend longer on importing the package than it would save.
     Sets of an earlier call are replaced; until all is drawn, `out` is left as it was.
     Raises InputError for images < 1, size < 16, seed < 0, or an `out` that is a file."""
@@ -139,7 +140,7 @@ def draw_sets(out, images=1500, size=64, seed=0, progress=True):
         raise InputError(f"draw_sets: images {images}, size {size}, seed {seed} must be at least 1, 16 and 0")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder to write to")
-    rows = plan(images, seed)
+    rows = plan(images, seed, unseen)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

@@ -131,6 +131,8 @@ class ImageEncoder(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_stages):
             for stage in self.stages()[: self.frozen_stages]:
                 x = stage(x)
+        if self.frozen_stages >= len(self.stages()):
+            x = x.mean(dim=(2, 3), keepdim=True)  # nothing is left to learn: the average is all that is needed
         return x
 
     def trained(self, x: Tensor) -> Tensor:

@@ -77,11 +77,17 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         """Token numbers and mask, (B,L) each -> T (B,D), length one."""
         return self.text_projection(self.text_encoder(input_ids, attention_mask))
 
-    def forward(self, public: dict, expert: dict | None, variant: str, weight: float | None = None):
-        """One mixed batch -> total loss, {"public", "expert", "revision"}. Batches as data.collate makes them."""
+    def forward(
+        self, public: dict, expert: dict | None, variant: str, weight: float | None = None, targets: str = "category"
+    ):
+        """One mixed batch -> total loss, {"public", "expert", "revision"}. Batches as data.collate makes them.
+
+        targets  of the public loss: "category" (same category attracts) or "identity" (plain CLIP)
+        """
         image, text = self._encode(public)  # (B, D), (B, D)
         expert_image, expert_text = self._encode(expert) if expert else (None, None)  # (M, D), (M, D)
-        targets = soft_targets(public["category"]).to(image.device)  # (B, B)
+        names = public["category"] if targets == "category" else range(len(image))  # identity: each row its own category
+        targets = soft_targets(names).to(image.device)  # (B, B)
         return mixed_loss(
             variant, image, text, expert_image, expert_text, self.scale, targets,
             revision=self.text_revision, fusion=self.text_fusion, weight=weight,

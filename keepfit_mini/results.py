@@ -1,41 +1,32 @@
-"""results/*.json -> the tables of README, so that no number there was typed by hand.
+"""results/runs/*.json -> tables, verdicts and README, so that no number there was typed by hand.
 
-README holds pairs of marks, <!-- table NAME --> and <!-- end -->; `results` fills them, `results --check` fails when
-they are stale. Not about: making the JSON (demo, data_scripts/).
+`results` writes results/TABLE.json, results/TABLE.md and results/claims.{json,md}, and fills README's pairs of marks,
+<!-- table NAME --> and <!-- end -->; `results --check` fails when any of them is stale.
+Not about: making the runs (reproduce.py, demo.py) or the arithmetic of a verdict (claims.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 
+from .claims import claims_markdown, judge
 from .config import InputError, write_aside
+from .reproduce import read_toml, tables
 
-ARMS = {
-    "a": "a. labels only",
-    "b": "b. labels + csdi's paragraphs on cataract",
-    "c": "c. labels + captions that describe, never name",
-    "shuffled": "control: c's captions dealt over all pictures",
-    "d": "d. labels + bare names as captions",
-    "e": "e. labels, nothing withheld (so not unseen)",
-}
-# arm and prompts on both sides of a difference, and what it asks
-GAINS = (
-    ("c", "descriptions", "a", "descriptions", "do captions that never name teach, asked in their own words"),
-    ("c", "descriptions", "a", "names", "the same, each arm asked in the way that suits it best"),
-    ("c", "both", "a", "both", "the same, asked as published"),
-    ("c", "descriptions", "shuffled", "descriptions", "is it what the captions say"),
-    ("b", "names", "a", "names", "do csdi's paragraphs on cataract teach"),
-    ("d", "names", "a", "names", "names handed back as captions"),
-    ("d", "names", "c", "descriptions", "how much more is naming"),
-    ("e", "names", "d", "names", "what is left to the labels"),
-)
-PROMPTS = {"names": "by name", "descriptions": "by findings", "both": "by both"}
-CLASSES = ("normal", "pathologic myopia", "cataract")
+Runs = dict[tuple[str, str], dict[int, dict]]  # (data, model) -> seed -> run
+METRIC_NAMES = {"aca": "ACA", "auc": "AUC", "f1": "F1"}
+SET_NAMES = {"odir": "ODIR200x3", "refuge": "REFUGE", "fives": "FIVES", "hospital": "another hospital", "ffa": "FFA"}
+PROTOCOL_NAMES = {
+    "clip-adapter": "CLIP-Adapter", "tip-adapter": "Tip-Adapter", "tip-adapter-f": "Tip-Adapter-F",
+    "linear-probe": "linear probe", "zero-shot": "zero-shot",
+}  # fmt: skip
+PROMPT_NAMES = {"names": "by name", "descriptions": "by findings", "both": "by both"}
 
 
 def _read(path: Path) -> dict:
@@ -45,7 +36,7 @@ def _read(path: Path) -> dict:
         raise InputError(f"cannot be read ({error}): run the command that makes it", path) from error
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -54,73 +45,120 @@ def _two(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: Sequence[float]) -> str:
     return _two(mean(values)) + (f" ± {_two(stdev(values))}" if len(values) > 1 else "")
 
 
-def _interval(scores: list[dict], metric: str) -> str:
+def _interval(scores: Sequence[dict], metric: str) -> str:
     """The 95% bootstrap interval over images, its two ends averaged over seeds."""
     low, high = (mean(s["ci95"][metric][end] for s in scores) for end in (0, 1))
     return f"[{_two(low)}, {_two(high)}]"
 
 
-def real_table(folder: Path) -> str:
-    """ODIR200x3 zero-shot, an arm a row: ACA mean ± sd over seeds and the interval; recall of the three classes."""
+# --------------------------------------------------------------------------------------------- the tables of a paper
+
+
+def load_runs(folder: Path) -> Runs:
+    """Every run of a results folder."""
+    runs: Runs = {}
+    for path in sorted((folder / "runs").glob("*.json")):
+        run = _read(path)
+        try:
+            runs.setdefault((run["data"], run["model"]), {})[run["seed"]] = run
+        except (KeyError, TypeError) as error:
+            raise InputError("is not a run that reproduce wrote: delete it and run reproduce again", path) from error
+    return runs
+
+
+def column_name(column: str) -> str:
+    """ "odir/clip-adapter/5" -> "ODIR200x3 CLIP-Adapter 5"; a metric is named where it is not ACA."""
+    task, _, metric = column.partition(":")
+    name, protocol, how = task.split("/")
+    name = " ".join([SET_NAMES[name], PROTOCOL_NAMES[protocol], PROMPT_NAMES.get(how, how)])
+    return f"{name}, {METRIC_NAMES[metric]}" if metric else name
+
+
+def score(run: dict, column: str) -> float | None:
+    task, _, metric = column.partition(":")
+    return run["scores"].get(task, {}).get("metrics", {}).get(metric or "aca")
+
+
+def table_rows(name: str, runs: Runs) -> list[dict]:
+    """One row a run that has any of the table's scores: data, model, variant, seed and a value for each column."""
+    table, models = read_toml(name), read_toml("models")
     rows = []
-    for arm, name in ARMS.items():
-        runs = [_read(path) for path in sorted(folder.glob(f"real/{arm}-seed*.json"))]
-        if not runs:
+    for data, wanted in table_models(table).items():
+        for model in wanted:
+            for seed, run in sorted(runs.get((data, model), {}).items()):
+                values = {c: score(run, c) for c in table["columns"] if score(run, c) is not None}
+                if values:
+                    title = models[model]["title"]
+                    rows.append({"data": data, "model": model, "title": title, "variant": run["variant"], "seed": seed, **values})
+    return rows
+
+
+def table_models(table: dict) -> dict[str, list[str]]:
+    return {**table["models"], "fast": table["models"]["drawn"]}
+
+
+def table_markdown(name: str, runs: Runs, data: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> str:
+    """A table for each kind of data: a model a row, mean ± sd over seeds; then the paper's own rows."""
+    table, kinds, rows = read_toml(name), read_toml("data"), table_rows(name, runs)
+    paper = table.get("paper", {})
+    parts = []
+    for kind in data or table_models(table):
+        mine = [row for row in rows if row["data"] == kind]
+        shown = [c for c in columns or table["columns"] if any(c in row for row in mine)]
+        if not shown:
             continue
-        cells = [name, str(len(runs))]
-        for prompts in ("names", "descriptions"):
-            scores = [r["zero_shot"][prompts] for r in runs]
-            recall = " / ".join(_two(mean(s["recall"][c] for s in scores)) for c in CLASSES)
-            cells += [f"{_spread([s['metrics']['aca'] for s in scores])} {_interval(scores, 'aca')}", recall]
-        cells.append(_spread([r["zero_shot"]["both"]["metrics"]["aca"] for r in runs]))
-        minutes = [r["pretrain_seconds"] / 60 for r in runs if r["pretrain_seconds"] is not None]
-        cells.append(f"{mean(minutes):.0f}" if minutes else "")
-        rows.append(cells)
-    header = [
-        "arm",
-        "seeds",
-        "ACA, classes by name",
-        "recall N / M / C",
-        "ACA, classes by findings",
-        "recall N / M / C",
-        "ACA, both",
-        "min",
-    ]
-    return _markdown(header, rows)
+        lines = []
+        for model in dict.fromkeys(row["model"] for row in mine):
+            these = [row for row in mine if row["model"] == model]
+            cells = [[row[c] for row in these if c in row] for c in shown]
+            lines.append([these[0]["title"], str(len(these)), *(_spread(cell) if cell else "" for cell in cells)])
+        for row, values in paper.items():
+            published = dict(zip(table["columns"], values, strict=False))
+            if any(c in published for c in shown):
+                lines.append([f"*paper: {row}*", "1", *(_two(published[c]) if c in published else "" for c in shown)])
+        head = ["model", "seeds", *(column_name(c) for c in shown)]
+        parts.append(f"### {kinds[kind]['title'].capitalize()}\n\n{_markdown(head, lines)}")
+    return "\n\n".join(parts)
 
 
-def gains_table(folder: Path) -> str:
-    """Differences between arms in ACA on the same pictures, a question a row."""
-    rows = []
-    for better, its, worse, others, question in GAINS:
-        sides = [
-            [_read(path)["zero_shot"][prompts] for path in sorted(folder.glob(f"real/{arm}-seed*.json"))]
-            for arm, prompts in ((better, its), (worse, others))
-        ]
-        if all(sides):
-            gain, low, high = paired_gain(*sides)
-            by_seed = [a["metrics"]["aca"] - b["metrics"]["aca"] for a, b in zip(*sides, strict=False)]
-            seeds = _two(stdev(by_seed)) if len(by_seed) > 1 else ""
-            what = f"{better} {PROMPTS[its]} - {worse} {PROMPTS[others]}"
-            rows.append([question, what, f"{gain:+.3f}", f"[{low:+.3f}, {high:+.3f}]", seeds])
-    return _markdown(["question", "difference", "ACA", "95% interval over images", "sd over seeds"], rows)
+def table_page(name: str, runs: Runs) -> str:
+    """DIR/TABLE.md."""
+    note = (
+        "Mean ± standard deviation over seeds, ACA (mean of per-class recall) where a column names no other metric. Few-shot:\n"
+        "five folds, 20% of each class to test, as published; the number is the shots per class, 20% is a share of the class.\n"
+        "The rows of the paper are other models on other (larger) data; they stand here for the pattern, not for the size."
+    )
+    body = table_markdown(name, runs) or "No run has been made yet."
+    return f"# {read_toml(name)['title']}\n\n{note}\n\n{body}\n"
 
 
-def paired_gain(better: list[dict], worse: list[dict], times: int = 2000) -> tuple[float, float, float]:
-    """Mean difference in ACA and its 95% interval: seeds averaged, pictures drawn anew within each class, the same for both."""
-    truth = np.array(better[0]["truth"])
-    right = [np.mean([np.array(s["guess"]) == truth for s in side], axis=0) for side in (better, worse)]  # (N,) each
-    difference, chance = right[0] - right[1], np.random.default_rng(0)
-    groups = [difference[truth == c] for c in np.unique(truth)]
-    drawn = np.mean([chance.choice(g, (times, len(g))).mean(1) for g in groups], axis=0)  # (times,)
-    return float(np.mean([g.mean() for g in groups])), *np.percentile(drawn, [2.5, 97.5]).tolist()
+def write_table(name: str, folder: Path) -> None:
+    """DIR/TABLE.json and DIR/TABLE.md from DIR/runs/."""
+    for path, text in table_files(name, folder, load_runs(folder)).items():
+        write_aside(path, text)
 
 
-def demo_table(folder: Path) -> str:
+def table_files(name: str, folder: Path, runs: Runs) -> dict[Path, str]:
+    value = {"table": name, "title": read_toml(name)["title"], "columns": read_toml(name)["columns"]}
+    value["rows"] = table_rows(name, runs)
+    return {folder / f"{name}.json": json.dumps(value, indent=1) + "\n", folder / f"{name}.md": table_page(name, runs)}
+
+
+def claims_files(folder: Path, runs: Runs) -> dict[Path, str]:
+    rows = judge(runs)
+    value = [{**row, "effect": round(row["effect"], 5), "interval": [round(end, 5) for end in row["interval"]],
+              "by_seed": [round(v, 5) for v in row["by_seed"]]} for row in rows]  # fmt: skip
+    return {folder / "claims.json": json.dumps(value, indent=1) + "\n", folder / "claims.md": claims_markdown(rows)}
+
+
+# --------------------------------------------------------------------------------------------------- README's tables
+
+
+def demo_table(folder: Path, _: Runs) -> str:
     """The demo's own results.json, a model a row, a drawn set a column."""
     demo = _read(folder / "demo.json")
     rows = demo["rows"]
@@ -134,32 +172,93 @@ def demo_table(folder: Path) -> str:
     return f"{table}\n\nThe whole demo took {demo['seconds']:.0f} seconds."
 
 
-TABLES = {"demo": demo_table, "real": real_table, "gains": gains_table}
+def arms_table(_: Path, runs: Runs) -> str:
+    """ODIR200x3 zero-shot on photographs: ACA mean ± sd over seeds, interval over images, recall of the three classes."""
+    rows, models = [], read_toml("models")
+    for model in read_toml("knowledge")["models"]["real"]:
+        found = list(runs.get(("real", model), {}).values())
+        if not found:
+            continue
+        cells = [models[model]["arm"], str(len(found))]
+        for prompts in ("names", "descriptions"):
+            scores = [run["scores"][f"odir/zero-shot/{prompts}"] for run in found]
+            recall = np.mean([_recall(run, s) for run, s in zip(found, scores, strict=True)], axis=0)
+            aca = f"{_spread([s['metrics']['aca'] for s in scores])} {_interval(scores, 'aca')}"
+            cells += [aca, " / ".join(map(_two, recall))]
+        cells.append(_spread([run["scores"]["odir/zero-shot/both"]["metrics"]["aca"] for run in found]))
+        minutes = [run["pretrain_seconds"] / 60 for run in found if run["pretrain_seconds"]]
+        cells.append(f"{mean(minutes):.0f}" if minutes else "")
+        rows.append(cells)
+    asked = ["ACA, classes by name", "recall N / M / C", "ACA, classes by findings", "recall N / M / C", "ACA, both"]
+    return _markdown(["arm", "seeds", *asked, "min"], rows)
+
+
+def _recall(run: dict, scores: dict) -> list[float]:
+    truth, guess = (np.array([int(digit) for digit in digits]) for digits in (run["truth"]["odir"], scores["guess"]))
+    return [float((guess[truth == c] == c).mean()) for c in np.unique(truth)]
+
+
+def claims_table(_: Path, runs: Runs) -> str:
+    """The verdicts in short: a claim a row, a kind of data a column."""
+    rows = judge(runs)
+    lines = []
+    for claim in {row["name"]: row for row in rows}.values():
+        cells = []
+        for data in ("drawn", "real", "real-frozen"):
+            row = next((r for r in rows if r["name"] == claim["name"] and r["data"] == data), None)
+            cells.append("" if row is None else f"{row['verdict']} ({row['effect']:+.3f})")
+        lines.append([claim["text"], f"{claim['paper']:+.3f}" if "paper" in claim else "", *cells])
+    return _markdown(["claim (difference in ACA)", "paper", "drawn", "photographs", "photographs, encoder frozen"], lines)
+
+
+def headline_table(_: Path, runs: Runs) -> str:
+    """Table 1 on photographs with the paper's rows beside, ODIR200x3 only."""
+    columns = [c for c in read_toml("few-zero-shot")["columns"] if c.startswith("odir/") and "zero-shot" not in c]
+    return table_markdown("few-zero-shot", runs, ["real"], [*columns, "odir/zero-shot/both"]).partition("\n\n")[2]
+
+
+TABLES = {"demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table}
 
 
 def rendered(readme: Path) -> str:
     """README's text with every table made anew from results/ beside it."""
     if not readme.is_file():
         raise InputError("no such file: give the path of README.md", readme)
+    folder = readme.parent / "results"
+    runs = load_runs(folder)
 
     def fill(match: re.Match) -> str:
         if match["name"] not in TABLES:
             raise InputError(f"table {match['name']!r} is unknown: give one of {', '.join(TABLES)}", readme)
-        return f"{match['begin']}\n{TABLES[match['name']](readme.parent / 'results')}\n{match['end']}"
+        return f"{match['begin']}\n{TABLES[match['name']](folder, runs)}\n{match['end']}"
 
     marks = r"(?P<begin><!-- table (?P<name>[\w-]+) -->)\n.*?(?P<end><!-- end -->)"
     return re.sub(marks, fill, readme.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def files(readme: Path) -> dict[Path, str]:
+    """Everything that is made from the runs beside a README: path -> text."""
+    folder = readme.parent / "results"
+    runs = load_runs(folder)
+    made = {readme: rendered(readme)}
+    if runs:
+        for name in tables():
+            made |= table_files(name, folder, runs)
+        made |= claims_files(folder, runs)
+    return made
+
+
 def render(readme: Path) -> None:
-    write_aside(readme, rendered(readme))
+    for path, text in files(readme).items():
+        write_aside(path, text)
 
 
 def check(readme: Path) -> None:
-    """InputError where README differs from the JSON."""
-    old, new = readme.read_text(encoding="utf-8") if readme.is_file() else "", rendered(readme)
-    for row, (was, now) in enumerate(zip(old.splitlines(), new.splitlines(), strict=False), 1):
-        if was != now:
-            raise InputError("differs from results/*.json: run `python -m keepfit_mini results`", readme, row)
-    if old != new:
-        raise InputError("differs from results/*.json: run `python -m keepfit_mini results`", readme)
+    """InputError where README, a table or a verdict differs from the JSON."""
+    for path, new in files(readme).items():
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for row, (was, now) in enumerate(zip(old.splitlines(), new.splitlines(), strict=False), 1):
+            if was != now:
+                raise InputError("differs from results/runs/*.json: run `python -m keepfit_mini results`", path, row)
+        if old != new:
+            raise InputError("differs from results/runs/*.json: run `python -m keepfit_mini results`", path)

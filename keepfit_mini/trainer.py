@@ -37,6 +37,7 @@ from .data import (
     drop_undecodable,
     exclude_categories,
     fingerprint,
+    keep_share,
     limit_bad,
     read_manifests,
     report_bad,
@@ -69,12 +70,14 @@ def pretrain(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    cache: str | Path | None = None,
 ) -> KeepFIT:
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
     public  manifests with labels; expert  manifests with captions (None for variant "public-only")
     resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad and
             num_workers are taken from train_config
+    cache   a folder where what frozen stages give is kept for the next run (frozen_stages.py)
     InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume, other data than before.
     """
     out = Path(out)
@@ -96,10 +99,10 @@ def pretrain(
         raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less")
     if len(public_frame) < 2:
         raise InputError("one public row has nothing to be told from: give two or more", public_frame["file"].iloc[0])
-    public_frame = drop_undecodable(public_frame, t.max_bad)
+    public_frame = drop_undecodable(keep_share(public_frame, t.public_share, t.seed), t.max_bad)
     expert_frame = None
     if t.uses_experts:
-        expert_frame = drop_undecodable(read_manifests(expert, "text"), t.max_bad)
+        expert_frame = drop_undecodable(keep_share(read_manifests(expert, "text"), t.expert_share, t.seed), t.max_bad)
 
     set_seed(t.seed)
     texts = list(public_frame["labels"].explode().unique()) + (list(expert_frame["text"]) if t.uses_experts else [])
@@ -112,7 +115,7 @@ def pretrain(
     expert_set = None
     if t.uses_experts:
         expert_set = Pictures(expert_frame, model_config.image_size, t.seed, prompts=False, augmented=False, views=t.views)
-    run = Run(out, model, t, accelerator, public_set, expert_set, progress)
+    run = Run(out, model, t, accelerator, public_set, expert_set, progress, cache)
     run.begin(resume, {"public": fingerprint(public_frame), "expert": fingerprint(expert_frame)})
     run.train()
     run.finish()
@@ -136,9 +139,10 @@ def versions() -> dict[str, str]:
 class Run:
     """A run folder and what changes while it trains: model, optimiser, schedule, place in the data."""
 
-    def __init__(self, out, model, config: TrainConfig, accelerator, public: Pictures, expert: Pictures | None, progress):
+    def __init__(self, out, model, config: TrainConfig, accelerator, public: Pictures, expert: Pictures | None, progress,
+                 cache=None):  # fmt: skip
         self.out, self.config, self.accelerator, self.progress = out, config, accelerator, progress
-        self.public, self.expert = public, expert
+        self.public, self.expert, self.cache = public, expert, cache
         for module, needed in ((model.text_revision, "revision"), (model.text_fusion, "fusion")):
             if module is not None and needed not in config.variant.split("+"):
                 module.requires_grad_(False)  # unused in this variant; DistributedDataParallel wants to know
@@ -163,7 +167,7 @@ class Run:
             for side, pictures in (("public", self.public), ("expert", self.expert)):
                 if pictures is not None:
                     device = self.accelerator.device
-                    self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad)
+                    self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad, self.cache)
         self.model.train()
         with StopRequest() as stopped:
             for epoch in range(self.step // self.steps, config.epochs):
@@ -201,7 +205,7 @@ class Run:
         empty = not public["row"] or (expert is not None and not expert["row"])  # broken pictures only
         line = {"step": self.step + 1, "epoch": epoch}
         if not self._any(empty):
-            total, parts = self.model(public, expert, config.variant, config.revision_weight)
+            total, parts = self.model(public, expert, config.variant, config.revision_weight, config.targets)
             if not torch.isfinite(total):
                 raise InputError(f"loss is {total.item()} at step {self.step + 1}: public rows {public['row']}; lower lr")
             self.accelerator.backward(total)

@@ -19,8 +19,8 @@ from matplotlib.patches import Rectangle as Box
 from matplotlib.ticker import NullFormatter
 
 from .data import read_manifest, read_picture
+from .features import picture_features
 from .model import KeepFIT
-from .zero_shot import image_vectors
 
 WIDTH = 8.0  # inches
 COLOURS = ("#D55E00", "#0072B2", "#666666", "#009E73", "#CC79A7", "#E69F00")
@@ -203,8 +203,8 @@ def expert_attention(model: KeepFIT, images: Sequence[str | Path], expert: pd.Da
     In training a picture sees one expert batch; here it sees the whole expert set at once, without dropout.
     """
     model.eval()
-    picture = image_vectors(model, list(images), progress=False)  # (N, D)
-    expert_image = image_vectors(model, expert["image"].tolist(), progress=False)  # (M, D)
+    picture = picture_features(model, list(images), progress=False)["vectors"]  # (N, D)
+    expert_image = picture_features(model, expert["image"].tolist(), progress=False)["vectors"]  # (M, D)
     texts = expert["text"].tolist()
     expert_text = torch.cat([model.encode_text(texts[i : i + 64]).cpu() for i in range(0, len(texts), 64)])  # (M, D)
     device = next(model.parameters()).device
@@ -276,6 +276,55 @@ def results_bars(rows: Sequence[Mapping], metric: str = "aca") -> Figure:
     plain(axes)
     handles = [Box((0, 0), 1, 1, color=colour) for colour in colours.values()]
     figure.legend(handles, models, loc="outside upper center", ncols=len(models), fontsize=SMALL, frameon=False)
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------- tables, verdicts
+
+VERDICT_COLOURS = {"confirmed": COLOURS[1], "refuted": COLOURS[0], "cannot tell": COLOURS[2]}
+
+
+def verdicts(rows: Sequence[Mapping]) -> Figure:
+    """Every verdict as its effect and 95% interval, a claim a line; the paper's own difference as a diamond.
+
+    rows  as claims.judge gives them, or results/claims.json holds them, of one kind of data
+    """
+    figure = Figure((WIDTH, 0.32 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        colour = VERDICT_COLOURS[row["verdict"]]
+        axes.plot(row["interval"], [place, place], color=colour, lw=2)
+        axes.plot(row["effect"], place, "o", color=colour, ms=5)
+        if "paper" in row:
+            axes.plot(row["paper"], place, "D", mfc="none", color="black", ms=5)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=TINY)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("difference in ACA, 95% interval (diamond: the paper's)")
+    for verdict, colour in VERDICT_COLOURS.items():
+        axes.plot([], [], "o-", color=colour, label=verdict)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
+    plain(axes, "x")
+    return figure
+
+
+def curves(lines: Mapping[str, Mapping[float, Sequence[float]]], xlabel: str, ylabel: str = "ACA", log: bool = False) -> Figure:
+    """Named lines of mean and standard deviation: {name: {x: values of the seeds}}."""
+    figure = Figure((WIDTH, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for (name, points), colour, style in zip(lines.items(), COLOURS * 3, STYLES * 3, strict=False):
+        x = sorted(points)
+        mean, spread = (np.array([f(points[v]) for v in x]) for f in (np.mean, np.std))
+        axes.plot(x, mean, style, marker="o", ms=4, color=colour, label=name)
+        axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
+    if log:
+        axes.set_xscale("symlog", linthresh=1)
+    ticks = sorted({x for points in lines.values() for x in points})
+    axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(frameon=False, fontsize=SMALL)
+    plain(axes)
     return figure
 
 

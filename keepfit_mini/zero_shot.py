@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .config import InputError
-from .data import UNREADABLE, fit_square, read_manifest, read_picture
+from .data import read_manifest
+from .features import picture_features
 from .metrics import bootstrap, class_recall, score
 from .model import KeepFIT
 from .prompts import class_prompts
@@ -35,25 +35,6 @@ def class_vectors(model: KeepFIT, classes: Sequence[str], prompts: str = "both")
     texts = [class_prompts(name, prompts) for name in classes]  # C lists
     vectors = model.encode_text([text for group in texts for text in group])  # (sum of prompts, D)
     return torch.stack([group.mean(0) for group in vectors.split([len(group) for group in texts])])  # (C, D)
-
-
-@torch.inference_mode()
-def image_vectors(model: KeepFIT, images: Sequence[str | Path], batch_size: int = 32, progress: bool = True) -> Tensor:
-    """N picture files -> V (N,D) on the CPU. OSError from the first that does not decode, with its place as .index."""
-    model.eval()
-    size, device = model.config.image_size, next(model.parameters()).device
-    vectors = []
-    for start in tqdm(range(0, len(images), batch_size), desc="encode", disable=not progress):
-        pixels = []
-        for i, path in enumerate(images[start : start + batch_size], start):
-            try:
-                pixels.append(fit_square(read_picture(path), size))
-            except UNREADABLE as error:
-                failure = OSError(f"{path} does not decode ({error})")
-                failure.index = i
-                raise failure from error
-        vectors.append(model.encode_image(torch.stack(pixels).to(device)).cpu())  # (b, D)
-    return torch.cat(vectors)
 
 
 @torch.inference_mode()
@@ -78,6 +59,21 @@ def labelled_rows(path: str | Path, classes: Sequence[str]) -> tuple[pd.DataFram
     return frame[keep].reset_index(drop=True), truth, int((~keep).sum())
 
 
+def labelled_features(
+    model: KeepFIT, frame: pd.DataFrame, dataset: str | Path, cache: str | Path | None, progress: bool
+) -> dict[str, Tensor]:
+    """What features.picture_features gives for labelled_rows' pictures. InputError: one that does not decode, with its row."""
+    try:
+        return picture_features(model, frame["image"].tolist(), cache, progress=progress)
+    except OSError as error:
+        raise InputError(f"picture {error}: mend it or delete the row", dataset, int(frame["row"][error.index])) from error
+
+
+def describe(dataset: str | Path, classes: Sequence[str], truth: np.ndarray, left_out: int) -> dict:
+    """What the JSON of every protocol says of its pictures."""
+    return {"dataset": Path(dataset).stem, "classes": list(classes), "n": len(truth), "left_out": left_out}
+
+
 def zero_shot(
     model: KeepFIT,
     dataset: str | Path,
@@ -85,29 +81,24 @@ def zero_shot(
     prompts: str = "both",
     seed: int = 0,
     progress: bool = True,
+    cache: str | Path | None = None,
 ) -> dict:
     """Score a manifest -> the JSON of `evaluate`, plus "recall" per class, "confusion" (C,C, rows are truth), and
     "truth" and "guess" of each picture, so that two runs can be compared picture by picture.
 
+    cache  a folder that keeps the pictures' features for the next call (features.py)
     InputError: no row of a class, a picture that does not decode (an evaluation never passes one over).
     """
     frame, truth, left_out = labelled_rows(dataset, classes)
     vectors = class_vectors(model, classes, prompts)  # (C, D)
-    try:
-        image = image_vectors(model, frame["image"].tolist(), progress=progress)  # (N, D)
-    except OSError as error:
-        row = int(frame["row"][error.index])
-        raise InputError(f"picture {error}: mend it or delete the row", dataset, row) from error
+    image = labelled_features(model, frame, dataset, cache, progress)["vectors"]  # (N, D)
     guess = probabilities(model, image, vectors).numpy()  # (N, C)
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (truth, guess.argmax(1)), 1)
     return {
         "protocol": "zero-shot",
         "prompts": prompts,
-        "dataset": Path(dataset).stem,
-        "classes": list(classes),
-        "n": len(truth),
-        "left_out": left_out,
+        **describe(dataset, classes, truth, left_out),
         "metrics": score(truth, guess),
         "recall": dict(zip(classes, class_recall(truth, guess), strict=True)),
         "confusion": confusion.tolist(),

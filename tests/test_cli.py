@@ -1,11 +1,14 @@
 """The command line from end to end, and its refusals: exit 2, one last line with file, row and mend, nothing half-written."""
 
 import json
+import shutil
+from statistics import stdev
 
 import pytest
 from PIL import Image
 
-from keepfit_mini.__main__ import main
+from keepfit_mini.__main__ import EVALUATIONS, main
+from keepfit_mini.few_shot import PROTOCOLS
 
 ODIR = "normal,pathologic myopia,cataract"
 
@@ -48,6 +51,49 @@ def test_draw_pretrain_evaluate_predict(tmp_path, capsys):
     chances = [float(word.rsplit("=")[-1]) for word in lines[0].split() if "=" in word]
     assert len(chances) == 3 and sum(chances) == pytest.approx(1, abs=0.01)
     assert Image.open(tmp_path / "p.png").size[0] > 200
+
+
+def test_evaluate_from_a_few_shots(run, drawn, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("features", "checkpoints"))
+
+    def evaluate(*arguments):
+        out = tmp_path / "scores.json"
+        command = ["evaluate", str(tmp_path / "run"), "--dataset", str(drawn["unseen_odir"]), "--classes", ODIR]
+        assert main([*command, "--out", str(out), *arguments]) == 0
+        said = capsys.readouterr()
+        return json.loads(out.read_text()), said.out + said.err
+
+    result, said = evaluate("--protocol", "linear-probe")
+    assert result["protocol"] == "linear-probe" and result["shots"] == 5 and result["folds"] == len(result["per_fold"]) == 5
+    assert result["published"] is False and "linear-probe, 5 shots a class, mean over 5 folds" in said
+    aca, (low, high) = result["metrics"]["aca"], result["ci95"]["aca"]
+    assert f"{aca:.3f}  [{low:.3f}, {high:.3f}]  {stdev(fold['aca'] for fold in result['per_fold']):.3f}" in said
+    assert len(list((tmp_path / "run" / "features").iterdir())) == 1
+    result, said = evaluate("--protocol", "tip-adapter", "--shots", "20%", "--folds", "1", "--published", "--seed", "3")
+    assert (result["shots"], result["folds"], result["published"], result["seed"]) == ("20%", 1, True, 3)
+    assert "tip-adapter, as published, 20% shots a class, one fold" in said and "sd over" not in said
+    result, said = evaluate("--shots", "5", "--folds", "3")
+    assert result["protocol"] == "zero-shot" and "--shots and --folds changes nothing" in said
+    assert len(list((tmp_path / "run" / "features").iterdir())) == 2  # the augmented ones of the published way
+
+
+def test_evaluate_refuses_shots(run, drawn, tmp_path, capsys):
+    def evaluate(*arguments):
+        out = tmp_path / "scores.json"
+        last = refused(capsys, "evaluate", run, "--dataset", drawn["unseen_odir"], "--classes", ODIR, "--out", out, *arguments)
+        assert not out.exists()
+        return last
+
+    probe = ("--protocol", "linear-probe")
+    assert "leave --published away" in evaluate("--published")
+    assert "'normal' has 10 rows" in evaluate(*probe, "--shots", "9")
+    assert "whole number" in evaluate(*probe, "--shots", "few")
+    assert "whole number" in evaluate(*probe, "--shots", "-1")
+    assert "folds is 0" in evaluate(*probe, "--folds", "0")
+
+
+def test_the_command_line_knows_every_protocol():
+    assert tuple(EVALUATIONS)[1:] == PROTOCOLS
 
 
 def test_evaluate_refuses(run, drawn, tmp_path, capsys):

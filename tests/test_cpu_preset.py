@@ -13,8 +13,12 @@ import torch
 
 import keepfit_mini as kf
 from keepfit_mini import weights
+from keepfit_mini.real_sets import prepare_real
+from keepfit_mini.reproduce import read_toml
 
 MODEL, TRAIN = kf.PRESETS["cpu"]
+REAL_DATA = read_toml("data")["real"]
+WITHHELD = REAL_DATA["train"]["exclude_categories"]
 SMALL = dataclasses.replace(MODEL, image_size=64)
 REAL = pytest.mark.skipif("KEEPFIT_DATA" not in os.environ, reason="KEEPFIT_DATA is not set: no real photographs here")
 
@@ -71,30 +75,30 @@ def test_real_script_without_photographs_says_so(script, monkeypatch, capsys, tm
 
 
 @REAL
-def test_the_arms_withhold_what_they_say(script, tmp_path):
-    script.prepare(tmp_path / "arms", validation=True)
-    frames = {path.stem: pd.read_csv(path, keep_default_na=False) for path in (tmp_path / "arms").glob("*.csv")}
-    public = kf.data.exclude_categories(kf.read_manifest(tmp_path / "arms" / "public.csv", "label"), script.WITHHELD)
+def test_the_arms_withhold_what_they_say(tmp_path):
+    sets = prepare_real(tmp_path / "arms", validation=True)
+    frames = {name: pd.read_csv(path, keep_default_na=False) for name, path in sets.items()}
+    public = kf.data.exclude_categories(kf.read_manifest(sets["public"], "label"), WITHHELD)
     assert len(public) > 1000 and not [
         c for labels in public["labels"] for c in labels if re.search("cataract|myop|media opacity", c)
     ]
-    described, named = frames["expert_c"], frames["expert_d"]
+    described, named = frames["expert"], frames["expert_named"]
     assert not described["text"].str.contains("cataract|myop", case=False).any()
     assert named["text"].str.contains("cataract").any() and named["text"].str.contains("myop").any()
     assert described["image"].tolist() == named["image"].tolist() == frames["expert_shuffled"]["image"].tolist()
     assert sorted(described["text"]) == sorted(frames["expert_shuffled"]["text"])
-    patients = {name: {Path(i).name.split("_")[0] for i in frames[name]["image"]} for name in ("public", "expert_c", "test")}
-    assert not patients["test"] & (patients["public"] | patients["expert_c"])
+    patients = {name: {Path(i).name.split("_")[0] for i in frames[name]["image"]} for name in ("public", "expert", "odir200x3")}
+    assert not patients["odir200x3"] & (patients["public"] | patients["expert"])
 
 
 @REAL
-def test_real_photographs_train_and_score(script, tmp_path):
+def test_real_photographs_train_and_score(tmp_path):
     data = Path(os.environ["KEEPFIT_DATA"])
     for name, rows in (("odir_pretrain", 96), ("csdi", 24), ("odir200x3", 60)):
         frame = pd.read_csv(data / f"{name}.csv", keep_default_na=False).head(rows)
         frame["image"] = [str(data / image) for image in frame["image"]]
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
-    train = dataclasses.replace(TRAIN, epochs=1, views=1, exclude_categories=script.WITHHELD)
+    train = dataclasses.replace(TRAIN, epochs=1, views=1, exclude_categories=WITHHELD)
     model = kf.pretrain(SMALL, train, tmp_path / "odir_pretrain.csv", tmp_path / "csdi.csv", tmp_path / "run", progress=False)
-    result = kf.zero_shot(model, tmp_path / "odir200x3.csv", script.CLASSES, "descriptions", progress=False)
+    result = kf.zero_shot(model, tmp_path / "odir200x3.csv", REAL_DATA["sets"]["odir"]["classes"], "descriptions", progress=False)
     assert result["n"] == 60 and 0 <= result["metrics"]["aca"] <= 1

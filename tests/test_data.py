@@ -12,6 +12,7 @@ from keepfit_mini.data import (
     collate,
     drop_undecodable,
     exclude_categories,
+    keep_share,
     read_manifest,
     read_manifests,
     read_picture,
@@ -178,3 +179,16 @@ def test_public_rows_come_once_an_epoch_and_experts_with_replacement():
     assert [row for batch in visits for _, row in batch] == epochs[0][4:]  # a resume goes on at the right row
     experts = list(Visits(rows=3, batch_size=4, steps=3, seed=0, replacement=True))
     assert [len(batch) for batch in experts] == [4, 4, 4]
+
+
+def test_a_share_of_the_rows_is_the_same_again_and_nested(drawn):
+    frame = kf.read_manifest(drawn["public"], "label")
+    parts = {share: keep_share(frame, share, seed=4) for share in (0.1, 0.25, 1.0)}
+    rows = {share: part["row"].tolist() for share, part in parts.items()}
+    assert [len(r) for r in rows.values()] == [24, 60, 240] and all(r == sorted(r) for r in rows.values())
+    assert set(rows[0.1]) < set(rows[0.25]) < set(rows[1.0])
+    assert keep_share(frame, 0.1, seed=4)["row"].tolist() == rows[0.1] != keep_share(frame, 0.1, seed=5)["row"].tolist()
+    assert len(keep_share(frame, 1e-9, seed=4)) == 2
+    for bad in (0.0, 1.5):
+        with pytest.raises(kf.InputError, match="public_share"):
+            kf.TrainConfig(public_share=bad)

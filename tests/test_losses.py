@@ -112,3 +112,17 @@ def test_unknown_names_are_refused():
         kf.TextRevision(8, normalize_over="rows")
     with pytest.raises(ValueError, match="multiple"):
         kf.TextRevision(9, heads=2)
+
+
+def test_the_model_takes_identity_targets():
+    """KeepFIT.forward with targets="identity": a repeated category is no positive."""
+    config = kf.ModelConfig(image_size=32, text_config=kf.config.MINI_BERT)
+    model = kf.KeepFIT(config, pretrained=False).eval()
+    batch = {"image": torch.rand(4, 3, 32, 32), "text": ["drusen", "haze", "drusen", "disc"], "category": ["a", "b", "a", "c"]}
+    with torch.no_grad():
+        image, text = model.encode_image(batch["image"]), model.encode_text(batch["text"])
+        for targets, wanted in (("identity", torch.eye(4)), ("category", kf.soft_targets(batch["category"]))):
+            total, _ = model(batch, None, "public-only", targets=targets)
+            assert torch.allclose(total, kf.soft_clip_loss(image, text, model.scale, wanted), atol=1e-5)
+    with pytest.raises(kf.InputError, match="targets"):
+        kf.TrainConfig(targets="labels")

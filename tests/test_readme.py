@@ -11,6 +11,7 @@ import pytest
 import keepfit_mini as kf
 from keepfit_mini import results
 from keepfit_mini.__main__ import main, parser
+from keepfit_mini.reproduce import digits
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,24 +49,24 @@ def test_numbers_in_prose():
 
 
 def fake(guess, truth):
-    recall = {c: float((guess[truth == i] == i).mean()) for i, c in enumerate(results.CLASSES)}
-    aca = float(np.mean(list(recall.values())))
-    return {"metrics": {"aca": aca}, "ci95": {"aca": [aca - 0.1, aca + 0.1]}, "recall": recall,
-            "truth": truth.tolist(), "guess": guess.tolist()}  # fmt: skip
+    aca = float(np.mean([(guess[truth == c] == c).mean() for c in range(3)]))
+    return {"metrics": {"aca": aca}, "ci95": {"aca": [aca - 0.1, aca + 0.1]}, "guess": digits(guess)}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A README and results of two invented arms: a guesses by chance, c is right 9 times in 10."""
+    """A README and runs of two invented models: flair guesses by chance, keepfit is right 9 times in 10."""
     chance, truth = np.random.default_rng(0), np.repeat([0, 1, 2], 60)
-    for arm, share in (("a", 0.0), ("c", 0.85)):
-        for seed in range(3):
+    for model, share in (("flair", 0.0), ("keepfit", 0.85)):
+        for seed in range(5):
             guess = np.where(chance.random(180) < share, truth, chance.integers(3, size=180))
-            scores = {p: fake(guess, truth) for p in ("names", "descriptions", "both")}
-            path = tmp_path / "results" / "real" / f"{arm}-seed{seed}.json"
+            scores = {f"odir/zero-shot/{prompts}": fake(guess, truth) for prompts in ("names", "descriptions", "both")}
+            run = {"data": "real", "model": model, "seed": seed, "variant": "mixed", "pretrain_seconds": 60,
+                   "truth": {"odir": digits(truth)}, "scores": scores}  # fmt: skip
+            path = tmp_path / "results" / "runs" / f"real-{model}-seed{seed}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"zero_shot": scores, "pretrain_seconds": 60}))
-    (tmp_path / "README.md").write_text("x\n<!-- table real -->\nold\n<!-- end -->\n<!-- table gains -->\n<!-- end -->\ny\n")
+            path.write_text(json.dumps(run))
+    (tmp_path / "README.md").write_text("x\n<!-- table real -->\nold\n<!-- end -->\n<!-- table claims -->\n<!-- end -->\ny\n")
     return tmp_path
 
 
@@ -75,29 +76,26 @@ def test_results_fill_the_tables_and_check_finds_a_changed_number(folder, capsys
     assert "README.md, row 3" in capsys.readouterr().err
     assert main(["results", "--readme", str(readme)]) == 0
     text = readme.read_text()
-    assert (
-        "a. labels only | 3 |" in text
-        and "c by findings - a by findings | +" in text
-        and text.startswith("x\n")
-        and text.endswith("y\n")
-    )
+    assert "a. labels only | 5 |" in text and "confirmed (+0." in text
+    assert text.startswith("x\n") and text.endswith("y\n")
+    for name in ("few-zero-shot.json", "few-zero-shot.md", "claims.md", "claims.json"):
+        assert (folder / "results" / name).is_file()
     assert main(["results", "--readme", str(readme), "--check"]) == 0
-    readme.write_text(re.sub(r"\+\.?0?\.?\d", "+.9", text, count=1))
+    readme.write_text(re.sub(r"\+0\.\d", "+0.9", text, count=1))
     assert main(["results", "--readme", str(readme), "--check"]) == 2
 
 
-def test_paired_gain_finds_a_true_difference_and_none_where_there_is_none(folder):
-    runs = {
-        arm: [json.loads(p.read_text())["zero_shot"]["names"] for p in sorted(folder.glob(f"results/real/{arm}-*"))]
-        for arm in "ac"
-    }
-    gain, low, high = results.paired_gain(runs["c"], runs["a"])
-    want = np.mean([s["metrics"]["aca"] for s in runs["c"]]) - np.mean([s["metrics"]["aca"] for s in runs["a"]])
-    assert gain == pytest.approx(want) and 0.3 < low < gain < high
-    assert results.paired_gain(runs["a"], runs["a"]) == (0, 0, 0)
+@pytest.mark.parametrize("name", ["claims.md", "few-zero-shot.json"])
+def test_a_falsified_table_or_verdict_is_found(folder, name, capsys):
+    readme = folder / "README.md"
+    assert main(["results", "--readme", str(readme)]) == 0
+    path = folder / "results" / name
+    path.write_text(re.sub(r"(0\.\d)(\d)", lambda m: f"{m[1]}{(int(m[2]) + 1) % 10}", path.read_text(), count=1))
+    assert main(["results", "--readme", str(readme), "--check"]) == 2
+    assert name in capsys.readouterr().err
 
 
 def test_a_broken_json_is_named(folder):
-    (folder / "results" / "real" / "a-seed0.json").write_text("{")
-    with pytest.raises(kf.InputError, match="a-seed0.json"):
+    (folder / "results" / "runs" / "real-flair-seed0.json").write_text("{")
+    with pytest.raises(kf.InputError, match="real-flair-seed0.json"):
         results.rendered(folder / "README.md")

@@ -15,6 +15,7 @@ from PIL import Image
 
 import keepfit_mini as kf
 from keepfit_mini import trainer
+from keepfit_mini.data import Pictures
 from keepfit_mini.drawn_sets import draw_sets
 
 ODIR = ["normal", "pathologic myopia", "cataract"]
@@ -133,9 +134,10 @@ def test_every_variant_trains(variant, drawn, quick, tmp_path):
     assert (last["revision"] > 0) == ("revision" in variant.split("+"))
 
 
-def test_kept_activations_give_the_loss_of_computed_ones(drawn, quick, tmp_path):
-    """Two paths, one answer: frozen stages computed once (float16) or at each visit."""
-    model = dataclasses.replace(quick[0], frozen_stages=2)
+@pytest.mark.parametrize("frozen_stages", [2, 5])
+def test_kept_activations_give_the_loss_of_computed_ones(drawn, quick, tmp_path, frozen_stages):
+    """Two paths, one answer: frozen stages (some, or the whole encoder) computed once (float16) or at each visit."""
+    model = dataclasses.replace(quick[0], frozen_stages=frozen_stages)
     train = dataclasses.replace(quick[1], augment=False, epochs=1)
     for views in (0, 1):
         kf.pretrain(
@@ -148,6 +150,24 @@ def test_kept_activations_give_the_loss_of_computed_ones(drawn, quick, tmp_path)
         )
     zero, one = (lines(tmp_path / str(views)) for views in (0, 1))
     assert [a["loss"] for a in zero] == pytest.approx([b["loss"] for b in one], rel=2e-2)
+
+
+def test_activations_kept_on_disk_are_found_again(drawn, quick, tmp_path, monkeypatch):
+    model, train = dataclasses.replace(quick[0], frozen_stages=5), dataclasses.replace(quick[1], epochs=1, views=2)
+    cache = tmp_path / "cache"
+
+    def losses(name, **settings):
+        kf.pretrain(model, train, drawn["public"], drawn["expert"], tmp_path / name, progress=False, **settings)
+        return [line["loss"] for line in lines(tmp_path / name)]
+
+    fresh = losses("fresh")
+    assert losses("kept", cache=cache) == fresh and len(list(cache.iterdir())) == 2  # a file a side
+    with monkeypatch.context() as patch:
+        patch.setattr(Pictures, "picture", lambda *_: pytest.fail("a picture was read again"))
+        assert losses("found", cache=cache) == fresh
+    for file in cache.iterdir():
+        file.write_bytes(file.read_bytes()[:500])
+    assert losses("broken", cache=cache) == fresh
 
 
 def damaged(drawn, tmp_path, count):
