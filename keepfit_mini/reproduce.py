@@ -76,9 +76,9 @@ def plan(names: Sequence[str], kinds: Sequence[str], seeds: Sequence[int], fast:
 
 def settings(data: dict, model: dict) -> dict:
     """Whatever decides how a run is trained, as JSON holds it: another value makes another run."""
-    keys = ("draw", "preset", "model", "train", "public")
-    value = {"data": {k: data[k] for k in keys if k in data}, "model": {k: v for k, v in model.items() if k not in ("title", "arm")}}
-    return json.loads(json.dumps(value))
+    of_data = {key: data[key] for key in ("draw", "preset", "model", "train", "public") if key in data}
+    of_model = {key: value for key, value in model.items() if key not in ("title", "arm")}
+    return json.loads(json.dumps({"data": of_data, "model": of_model}))
 
 
 def configs(data: dict, model: dict, seed: int) -> tuple[ModelConfig, TrainConfig]:

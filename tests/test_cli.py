@@ -85,7 +85,6 @@ def test_evaluate_refuses_shots(run, drawn, tmp_path, capsys):
         return last
 
     probe = ("--protocol", "linear-probe")
-    assert "leave --published away" in evaluate("--published")
     assert "'normal' has 10 rows" in evaluate(*probe, "--shots", "9")
     assert "whole number" in evaluate(*probe, "--shots", "few")
     assert "whole number" in evaluate(*probe, "--shots", "-1")

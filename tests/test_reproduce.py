@@ -7,6 +7,7 @@ import pytest
 import keepfit_mini as kf
 from keepfit_mini import reproduce, results
 from keepfit_mini.__main__ import main
+from keepfit_mini.adapters import PROTOCOLS
 
 KINDS = ["drawn", "real", "real-frozen"]
 
@@ -20,7 +21,7 @@ def test_experiment_files_fit_together():
             task, _, metric = column.partition(":")
             set_name, protocol, how = task.split("/")
             assert any(set_name in kind["sets"] for kind in data.values()), column
-            assert protocol == "zero-shot" or protocol in kf.PROTOCOLS, column
+            assert protocol == "zero-shot" or protocol in PROTOCOLS, column
             assert how in ("names", "descriptions", "both", "20%", "all") or how.isdigit(), column
             assert results.column_name(column) and metric in ("", "auc")
         for kind, names in table["models"].items():
