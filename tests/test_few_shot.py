@@ -180,6 +180,20 @@ def test_a_rare_class_is_not_forgotten(protocol):
     assert accuracy(got[truth == 1], 1) > 0.7 and accuracy(got[truth == 0], 0) > 0.7
 
 
+@pytest.mark.parametrize(
+    ("fit", "setting"), [(adapters.fit_clip_adapters, (0.2, 10)), (adapters.fit_tip_adapters, (1.0, 3.0, 5.0))]
+)
+def test_a_class_whose_shots_stand_there_twice_says_no_more(fit, setting):
+    given, _ = task(4)
+    shots = Shots(*(given[name] for name in ("train_features", "train_labels", "text_features")), 3, 14.3, 0)
+    rows = [*range(12), *range(4)]
+    twice = adapters.replace(shots, x=shots.x[rows], labels=shots.labels[rows])
+    once, again = (
+        fit(some, torch.ones(1, len(some.x), dtype=torch.bool), given["test_features"], [setting]) for some in (shots, twice)
+    )
+    assert_close(once, again, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("published", [False, True])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_inputs_and_random_states_stay_as_they_were(protocol, published):

@@ -103,6 +103,9 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.45, 0.55]] * 2)
     truth = np.array([0, 0, 0, 1, 0, 0])
     assert calibration_error(truth, probabilities) == pytest.approx(4 / 6 * 0.15 + 2 / 6 * 0.55)
+    edge = np.linspace(0, 1, 16)[10]  # belongs to the bin below it: one wrong and one right row there cancel out
+    probabilities = np.array([[edge, 1 - edge], [edge - 0.01, 1.01 - edge]])
+    assert calibration_error(np.array([1, 0]), probabilities) == pytest.approx(abs(0.5 - edge + 0.005))
 
 
 def test_the_published_threshold_flatters():

@@ -163,3 +163,22 @@ def test_words_do_not_overlap(folder, classes):
     figure.canvas.draw()
     boxes = [t.get_window_extent() for t in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
+def test_verdicts_show_every_interval_and_the_papers_own_figure():
+    rows = [
+        {"name": "helps", "effect": 0.2, "interval": [0.1, 0.3], "verdict": "confirmed", "paper": 0.4},
+        {"name": "nothing", "effect": 0.0, "interval": [-0.1, 0.1], "verdict": "cannot tell"},
+    ]
+    figure = viz.verdicts(rows)
+    (axes,) = figure.axes
+    drawn = [line.get_xdata() for line in axes.lines]
+    assert [0.1, 0.3] in [list(x) for x in drawn] and [0.4] in [list(x) for x in drawn]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["helps", "nothing"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first claim on top
+
+
+def test_curves_hold_the_means():
+    figure = viz.curves({"a": {1: [0.2, 0.4], 5: [0.6]}, "b": {1: [0.5], 5: [0.7, 0.9]}}, "shots")
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].lines}
+    assert lines["a"] == pytest.approx([0.3, 0.6]) and lines["b"] == pytest.approx([0.5, 0.8])
