@@ -117,6 +117,7 @@ def reproduce(args) -> None:
     from .results import write_table
 
     names = tables() if args.table == "all" else [args.table]
+    args.out = args.out or Path("results/fast" if args.fast else "results")
     reproduce(names, args.out, args.fast, args.data, args.seeds)
     for name in names:
         write_table(name, args.out)
@@ -160,7 +161,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def whole_number(text: str) -> int:
-    if int(text) < 0:
+    if not 0 <= int(text) < 2**32:  # what every generator takes as a seed
         raise ValueError
     return int(text)
 
@@ -230,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     c = command(reproduce, "run what a table of the paper still lacks, then write it; may be interrupted and repeated")
     c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, or all")
     c.add_argument("--fast", action="store_true", help="small drawn eyes, one seed: at most 10 minutes on two cores")
-    c.add_argument("--out", type=Path, default=Path("results"), help="folder of the runs and tables")
+    c.add_argument("--out", type=Path, help="folder of the runs and tables [results; --fast: results/fast]")
     c.add_argument("--data", nargs="+", choices=("drawn", "real", "real-frozen"),
                    help="on what [all that is there; real photographs where KEEPFIT_DATA is set]")  # fmt: skip
     c.add_argument("--seeds", type=whole_number, nargs="+", help="which seeds [0 1 2 3 4; --fast: 0]")

@@ -11,7 +11,7 @@ Seeds, pictures and shots are all drawn from something larger; an interval over 
 seed an effect. Adding the parts counts some chance twice, so the interval is rather too wide than too narrow.
 
     confirmed   the whole interval is above 0
-    refuted     the whole interval is below MARGIN: there is no effect, or the opposite one
+    refuted     the whole interval is below MARGIN, and below the paper's figure: there is no effect, or the opposite one
     cannot tell everything else, and whatever has fewer than 5 seeds
 """
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import t as student
 
+from .config import InputError
 from .few_shot import split
 from .reproduce import FOLDS, read_toml
 
@@ -54,16 +55,16 @@ def effect(better: dict[int, dict], worse: dict[int, dict], task: str, other_tas
     A model that is not trained has one run, which stands for every seed.
     """
     other_task = other_task or task
-    if len(worse) == 1 and not next(iter(worse.values()))["variant"]:
-        worse = dict.fromkeys(better, next(iter(worse.values())))
+    if worse and not next(iter(worse.values()))["variant"]:
+        worse = dict.fromkeys(better, worse[min(worse)])
     seeds = [s for s in sorted(better) if s in worse and task in better[s]["scores"] and other_task in worse[s]["scores"]]
     if not seeds:
         return None
     differences = []
     for seed in seeds:
-        (a, truth), (b, _) = right_per_picture(better[seed], task), right_per_picture(worse[seed], other_task)
-        if len(a) != len(b):
-            raise ValueError(f"{task} and {other_task} have different folds")
+        (a, truth), (b, others) = right_per_picture(better[seed], task), right_per_picture(worse[seed], other_task)
+        if len(a) != len(b) or not np.array_equal(truth, others):
+            raise InputError(f"{task} and {other_task} of seed {seed} were scored on other pictures or folds: score them anew")
         differences.append(a - b)
     z = np.stack(differences)  # (S, F, N)
     by_seed, by_fold = z.sum(2).mean(1), z.sum(2).mean(0)  # (S,), (F,)
@@ -85,13 +86,14 @@ def effect(better: dict[int, dict], worse: dict[int, dict], task: str, other_tas
     }
 
 
-def verdict(found: dict) -> str:
+def verdict(found: dict, paper: float = MARGIN) -> str:
+    """Of an effect and its interval; what the paper itself publishes, however small, must lie outside to be refuted."""
     low, high = found["interval"]
     if len(found["seeds"]) < LEAST_SEEDS:
         return "cannot tell"
     if low > 0:
         return "confirmed"
-    return "refuted" if high < MARGIN else "cannot tell"
+    return "refuted" if high < min(MARGIN, paper) else "cannot tell"
 
 
 def judge(runs: dict[tuple[str, str], dict[int, dict]]) -> list[dict]:
@@ -99,12 +101,12 @@ def judge(runs: dict[tuple[str, str], dict[int, dict]]) -> list[dict]:
     rows = []
     for claim in read_toml("claims")["claim"]:
         (better, task), (worse, other_task) = claim["better"].split(), claim["worse"].split()
-        for data in ("drawn", "real", "real-frozen"):
+        for data in claim.get("on", ("drawn", "real", "real-frozen")):
             if data == "real-frozen" and "/linear-probe/" in task:
                 continue  # on frozen features a linear probe sees no training at all
             found = effect(runs.get((data, better), {}), runs.get((data, worse), {}), task, other_task)
             if found is not None:
-                rows.append({**claim, "data": data, **found, "verdict": verdict(found)})
+                rows.append({**claim, "data": data, **found, "verdict": verdict(found, claim.get("paper", MARGIN))})
     return rows
 
 
@@ -117,7 +119,8 @@ def claims_markdown(rows: list[dict]) -> str:
         "Made by `python -m keepfit_mini results` from `runs/*.json`; nothing on this page was typed by hand. An effect is a",
         "difference in ACA (mean of per-class recall) between two models over the same seeds, pictures and shots; the 95%",
         "interval holds the chance of all three (`keepfit_mini/claims.py`). *Confirmed*: the whole interval is above 0.",
-        f"*Refuted*: the whole interval is below {MARGIN:+.2f}, so there is no effect of a point or more, or the opposite one.",
+        f"*Refuted*: the whole interval is below {MARGIN:+.2f} (below the paper's own figure, if smaller): there is no",
+        "effect of a point or more, or the opposite one.",
         "*Cannot tell*: the rest. Drawn eyes show what the method can do, not how well it would do on patients. On `real`",
         "the last stages of the image encoder are trained, on `real-frozen` only the projections are. Claims without a figure",
         "of the paper are questions of ours.",

@@ -95,7 +95,10 @@ def few_shot(
     probe = protocol == "linear-probe"
     kind = "features" if probe else "vectors"
     frame, truth, left_out = labelled_rows(dataset, classes)
-    splits = [split(truth, shots, fold, names=classes) for fold in range(folds)]
+    try:
+        splits = [split(truth, shots, fold, names=classes) for fold in range(folds)]
+    except InputError as error:
+        raise InputError(str(error), dataset) from error
     vectors = None if probe else class_vectors(model, classes, prompts)  # (C, D)
     found = labelled_features(model, frame, dataset, cache, progress)
     guesses = []

@@ -7,6 +7,8 @@ With a cache folder it is also kept on disk, so that the next run with the same 
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -17,6 +19,8 @@ from tqdm.auto import tqdm
 
 from .data import UNREADABLE, Pictures, limit_bad, report_bad
 from .model import KeepFIT
+
+FORMAT = "keepfit_mini activations 1"  # another number makes every kept file a stranger
 
 
 def keep_activations(
@@ -38,7 +42,7 @@ def keep_activations(
         try:
             pictures.activations = dict(zip(names, load_file(file)["activations"], strict=True))
             return []
-        except (SafetensorError, KeyError, ValueError):  # cut off, or not ours: computed anew
+        except (OSError, SafetensorError, KeyError, ValueError):  # cut off, or not ours: computed anew
             pass
     for start in tqdm(range(0, len(todo), 64), desc="frozen stages", disable=not progress):
         pixels = {}
@@ -63,7 +67,7 @@ def keep_activations(
 def digest(encoder, pictures: Pictures, todo: list[tuple[int, int]]) -> str:
     """Changes with the frozen weights, the pictures' bytes and whatever decides how they are augmented."""
     chance = pictures.seed if pictures.augmented else None
-    found = hashlib.sha256(repr((pictures.size, chance, todo)).encode())
+    found = hashlib.sha256(repr((FORMAT, pictures.size, chance, encoder.mean.tolist(), encoder.std.tolist(), todo)).encode())
     for stage in encoder.stages()[: encoder.frozen_stages]:
         for tensor in stage.state_dict().values():
             found.update(tensor.cpu().numpy().tobytes())
@@ -75,7 +79,11 @@ def digest(encoder, pictures: Pictures, todo: list[tuple[int, int]]) -> str:
 
 def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
     """Written beside, then renamed: a reader never sees half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    save_file(tensors, part)
-    part.replace(file)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")  # two processes may come to the same file at once
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part)
+        part.replace(file)
+    except (OSError, SafetensorError) as error:  # costs time at the next run, nothing else
+        print(f"activations are not kept: {file.parent} cannot be written ({error})", file=sys.stderr)
+        part.unlink(missing_ok=True)

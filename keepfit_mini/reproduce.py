@@ -19,6 +19,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 import tomllib
 from collections.abc import Sequence
@@ -75,7 +76,10 @@ def plan(names: Sequence[str], kinds: Sequence[str], seeds: Sequence[int], fast:
 
 
 def settings(data: dict, model: dict) -> dict:
-    """Whatever decides how a run is trained, as JSON holds it: another value makes another run."""
+    """What the experiment files say of a run's training, as JSON holds it: another value makes another run.
+
+    A preset that changes in config.py is not noticed: then delete DIR/runs and DIR/models.
+    """
     of_data = {key: data[key] for key in ("draw", "preset", "model", "train", "public") if key in data}
     of_model = {key: value for key, value in model.items() if key not in ("title", "arm")}
     return json.loads(json.dumps({"data": of_data, "model": of_model}))
@@ -109,8 +113,7 @@ def prepare(kind: str, data: dict, out: Path, progress: bool) -> dict[str, Path]
         folder = out / "data" / "real"
         sets = prepare_real(folder)
     sets["expert_public"] = folder / "expert_public.csv"
-    if not sets["expert_public"].is_file():
-        public_as_expert(sets[data["public"]], data.get("train", {}).get("exclude_categories", []), sets["expert_public"])
+    public_as_expert(sets[data["public"]], data.get("train", {}).get("exclude_categories", []), sets["expert_public"])
     return sets
 
 
@@ -131,7 +134,11 @@ def do_run(run: dict, sets: dict[str, Path], out: Path, progress: bool) -> bool:
     name = f"{run['data']}-{run['model']}-seed{run['seed']}"
     file, wanted = out / "runs" / f"{name}.json", settings(data, model)
     tasks = [t for t in run["tasks"] if "/linear-probe/" in t or not model.get("untrained")]
-    before = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        before = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError:
+        print(f"passed over: {file} is no JSON; the run is made anew", file=sys.stderr)
+        before = {}
     if before.get("settings") != wanted:
         before = {}
     scores = before.get("scores", {})
@@ -144,8 +151,11 @@ def do_run(run: dict, sets: dict[str, Path], out: Path, progress: bool) -> bool:
     truth = before.get("truth", {})
     cache = out / "data" / "activations" if data.get("throw_models_away") else folder / "features"
     for task in tqdm(missing, desc="score", disable=not progress):
+        name_of_set = task.partition("/")[0]
         key, entry, truth_of_set = score_task(trained, task, data["sets"], sets, cache)
-        scores[key], truth[task.partition("/")[0]] = entry, truth_of_set
+        if truth.get(name_of_set, truth_of_set) != truth_of_set:  # the set has changed: what was scored on it is of no use
+            scores = {k: v for k, v in scores.items() if not k.startswith(f"{name_of_set}/")}
+        scores[key], truth[name_of_set] = entry, truth_of_set
     value = {
         **{k: run[k] for k in ("data", "model", "seed")},
         "variant": model.get("variant", ""),
@@ -227,6 +237,8 @@ def reproduce(
     for name in names:
         if name not in tables():
             raise InputError(f"table {name!r} is unknown: give one of {', '.join(tables())}")
+    if fast and kinds is not None:
+        raise InputError("--fast draws small eyes of its own: leave --data away")
     if out.exists() and not out.is_dir():
         raise InputError("is a file: give --out a folder", out)
     if kinds is None:

@@ -65,6 +65,7 @@ def load_runs(folder: Path) -> Runs:
         run = _read(path)
         try:
             runs.setdefault((run["data"], run["model"]), {})[run["seed"]] = run
+            _ = run["scores"], run["truth"], run["variant"]
         except (KeyError, TypeError) as error:
             raise InputError("is not a run that reproduce wrote: delete it and run reproduce again", path) from error
     return runs
@@ -176,7 +177,8 @@ def arms_table(_: Path, runs: Runs) -> str:
     """ODIR200x3 zero-shot on photographs: ACA mean ± sd over seeds, interval over images, recall of the three classes."""
     rows, models = [], read_toml("models")
     for model in read_toml("knowledge")["models"]["real"]:
-        found = list(runs.get(("real", model), {}).values())
+        asked = [f"odir/zero-shot/{prompts}" for prompts in PROMPT_NAMES]
+        found = [run for run in runs.get(("real", model), {}).values() if set(asked) <= set(run["scores"])]
         if not found:
             continue
         cells = [models[model]["arm"], str(len(found))]
