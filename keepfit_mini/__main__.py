@@ -128,7 +128,11 @@ def reproduce(args) -> None:
 def results(args) -> None:
     from .results import check, render
 
-    check(args.readme) if args.check else render(args.readme)
+    if args.check:
+        check(args.readme)
+        print("every table, verdict and README agree with the runs")
+    else:
+        render(args.readme)
 
 
 def split_classes(text: str) -> list[str]:

@@ -159,7 +159,7 @@ def do_run(run: dict, sets: dict[str, Path], out: Path, progress: bool) -> bool:
     value = {
         **{k: run[k] for k in ("data", "model", "seed")},
         "variant": model.get("variant", ""),
-        "command": f"python -m keepfit_mini reproduce {run['table']}",
+        "command": f"python -m keepfit_mini reproduce {run['table']}" + (" --fast" if run["data"] == "fast" else ""),
         "settings": wanted,
         "pretrain_seconds": seconds if seconds is not None else spent,
         "classes": {name: data["sets"][name]["classes"] for name in truth},
@@ -236,7 +236,7 @@ def reproduce(
     out, data = Path(out), read_toml("data")
     for name in names:
         if name not in tables():
-            raise InputError(f"table {name!r} is unknown: give one of {', '.join(tables())}")
+            raise InputError(f"table {name!r} is unknown: give one of {', '.join(tables())}, all")
     if fast and kinds is not None:
         raise InputError("--fast draws small eyes of its own: leave --data away")
     if out.exists() and not out.is_dir():
