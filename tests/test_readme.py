@@ -46,6 +46,9 @@ def test_numbers_in_prose():
     from keepfit_mini.prompts import conditions
 
     assert f"{len(conditions())} conditions" in README
+    speed = json.loads((ROOT / "results" / "few_shot_speed.json").read_text())
+    assert f"{speed['ours_seconds']:.0f} seconds where" in " ".join(README.split())
+    assert f"would take {speed['theirs_seconds']:.0f}," in " ".join(README.split())
 
 
 def fake(guess, truth):
