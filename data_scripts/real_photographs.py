@@ -14,8 +14,8 @@ from pathlib import Path
 
 import keepfit_mini as kf
 from keepfit_mini.config import write_aside
+from keepfit_mini.expert_attention import expert_attention
 from keepfit_mini.real_sets import prepare_real
-from keepfit_mini.viz import expert_attention
 
 
 def attention(models: list[Path], data: Path, out: Path) -> None:

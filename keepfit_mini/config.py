@@ -6,7 +6,9 @@ one T4 (colab) and the paper as published (paper).
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ def write_aside(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """What a run's numbers may depend on beside its settings; torch's says which build it is."""
+    names = ("torch", "torchvision", "transformers", "accelerate", "sklearn")
+    return {"python": platform.python_version(), **{name: import_module(name).__version__ for name in names}}
 
 
 @dataclass

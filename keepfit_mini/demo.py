@@ -23,6 +23,7 @@ from . import viz
 from .config import PRESETS, InputError, write_aside
 from .data import read_manifest
 from .drawn_sets import WITHHELD, draw_sets
+from .expert_attention import expert_attention
 from .features import picture_features
 from .model import KeepFIT
 from .trainer import pretrain
@@ -167,7 +168,7 @@ def report(models: dict[str, KeepFIT], data: dict[str, Path], runs: Path, rows: 
         image = picture_features(models[name], images[four], progress=False)["vectors"]  # (12, D)
         cosines[name] = (image @ vectors.T).numpy()  # (12, C)
     figures["similarity"] = viz.similarity_matrix(cosines, images[four], classes, truth[four])
-    weights = viz.expert_attention(models[KEEPFIT], images, expert)  # (N, M)
+    weights = expert_attention(models[KEEPFIT], images, expert)  # (N, M)
     figures["attention"] = viz.attention(images[one], expert, weights[one], [classes[t] for t in truth[one]])
     same = drawn == np.array(classes)[truth][:, None]  # (N, M)
     attended = {

@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import sklearn
 
 from .adapters import PROTOCOLS, adapt
-from .config import InputError
+from .config import InputError, versions
 from .data import key
 from .features import picture_features
 from .metrics import METRICS, bootstrap_folds, class_recall, quick_score
 from .model import KeepFIT
-from .trainer import versions
 from .zero_shot import class_vectors, describe, labelled_features, labelled_rows
 
 
@@ -126,5 +124,5 @@ def few_shot(
         "per_fold": per_fold,
         "ci95": bootstrap_folds(truth, [test for _, test in splits], guesses, seed),
         "seed": seed,
-        "versions": {**versions(), "sklearn": sklearn.__version__},
+        "versions": versions(),
     }

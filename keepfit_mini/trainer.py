@@ -10,26 +10,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import platform
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import accelerate
 import torch
-import torchvision
-import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .config import InputError, ModelConfig, TrainConfig, write_aside
+from .config import InputError, ModelConfig, TrainConfig, versions, write_aside
 from .data import (
     Pictures,
     Visits,
@@ -45,6 +39,7 @@ from .data import (
 )  # fmt: skip
 from .frozen_stages import keep_activations
 from .model import KeepFIT
+from .stop_request import StopRequest
 
 CHECKPOINTS_KEPT = 2
 
@@ -129,11 +124,6 @@ def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
         return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("not the config.json of a run", run / "config.json") from error
-
-
-def versions() -> dict[str, str]:
-    found = {m.__name__: m.__version__ for m in (torch, torchvision, transformers, accelerate)}
-    return {"python": platform.python_version(), **found}
 
 
 class Run:
@@ -318,24 +308,3 @@ class Run:
             self.accelerator.unwrap_model(self.model).save_weights(self.out)
             shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
         self.accelerator.wait_for_everyone()
-
-
-class StopRequest:
-    """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first. Old handling returns at the end."""
-
-    def __enter__(self) -> StopRequest:
-        self.came, self.before = False, {}
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handler
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, *_) -> None:
-        self.came = True
-
-    def __bool__(self) -> bool:
-        return self.came

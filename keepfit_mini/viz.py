@@ -1,7 +1,7 @@
 """Pictures of what goes in and what comes out: each function returns a matplotlib Figure and prints nothing.
 
 Figures are 8 inches wide, to be read at the width of a page; the colours are Okabe and Ito's, told apart by the
-colour-blind. Not about: computing what is shown, except expert_attention(), which asks the model where it looks.
+colour-blind. Not about: computing what is shown.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle as Box
 from matplotlib.ticker import NullFormatter
 
 from .data import read_manifest, read_picture
-from .features import picture_features
-from .model import KeepFIT
 
 WIDTH = 8.0  # inches
 COLOURS = ("#D55E00", "#0072B2", "#666666", "#009E73", "#CC79A7", "#E69F00")
@@ -194,22 +191,6 @@ def similarity_matrix(
         key = "frame: the true class · bold: the answer, the highest of the column · brighter: higher"
         figure.text(left / WIDTH, 0.08 / high, key, fontsize=TINY, color="#444444")
     return figure
-
-
-@torch.inference_mode()
-def expert_attention(model: KeepFIT, images: Sequence[str | Path], expert: pd.DataFrame) -> np.ndarray:
-    """Weight that text revision gives to each expert pair for each picture (N,M): the mean over the heads.
-
-    In training a picture sees one expert batch; here it sees the whole expert set at once, without dropout.
-    """
-    model.eval()
-    picture = picture_features(model, list(images), progress=False)["vectors"]  # (N, D)
-    expert_image = picture_features(model, expert["image"].tolist(), progress=False)["vectors"]  # (M, D)
-    texts = expert["text"].tolist()
-    expert_text = torch.cat([model.encode_text(texts[i : i + 64]).cpu() for i in range(0, len(texts), 64)])  # (M, D)
-    device = next(model.parameters()).device
-    _, weights = model.text_revision(picture.to(device), expert_image.to(device), expert_text.to(device))  # (H, N, M)
-    return weights.mean(0).cpu().numpy()
 
 
 def attention(

@@ -15,13 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .config import InputError
+from .config import InputError, versions
 from .data import read_manifest
 from .features import picture_features
 from .metrics import bootstrap, class_recall, score
 from .model import KeepFIT
 from .prompts import class_prompts
-from .trainer import versions
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ from PIL import Image
 
 import keepfit_mini as kf
 from keepfit_mini import viz
+from keepfit_mini.expert_attention import expert_attention
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_expert_attention_is_the_mean_over_heads(folder):
     model = kf.KeepFIT(kf.ModelConfig(image_size=24, dim=16, text_config={**kf.config.MINI_BERT, "num_hidden_layers": 1}))
     model.train()  # dropout must not show
     frame = kf.read_manifest(folder / "expert.csv")
-    weights = viz.expert_attention(model, pictures(folder, 2), frame)
+    weights = expert_attention(model, pictures(folder, 2), frame)
     assert weights.shape == (2, 6)
     assert weights.sum(1) == pytest.approx(1)
     pixels = torch.stack([kf.fit_square(kf.data.read_picture(p), 24) for p in pictures(folder)])

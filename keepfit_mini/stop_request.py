@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM as a wish instead of an end: what is under way is finished and saved first.
+
+Not about: what is saved (trainer.py).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+
+class StopRequest:
+    """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first. Old handling returns at the end."""
+
+    def __enter__(self) -> StopRequest:
+        self.came, self.before = False, {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handler
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, *_) -> None:
+        self.came = True
+
+    def __bool__(self) -> bool:
+        return self.came
