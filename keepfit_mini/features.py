@@ -3,29 +3,22 @@
     features (N, width)  what the image encoder gives: the linear probe's input
     vectors  V (N, D)    the features projected to length one, as compared with texts: the adapters' input
 
-Only features are kept, the projection costs nothing: models that share a frozen encoder share a file. The name of a file is a
-hash of everything that it depends on, so a file is either right or not found.
+Only features are kept, the projection costs nothing: models that share a frozen encoder share a file (kept.py).
 Not about: what is done with them (zero_shot.py, few_shot.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from . import kept
 from .data import UNREADABLE, augment, fit_square, key, read_picture
 from .model import KeepFIT
-
-FORMAT = "keepfit_mini features 2"  # another number makes every kept file a stranger
 
 
 def picture_features(
@@ -43,10 +36,11 @@ def picture_features(
     OSError: the first picture that does not decode, with its place as .index.
     """
     file = None if cache is None else Path(cache) / f"{fingerprint(model, images, augment_seed)}.safetensors"
-    kept = None if file is None else load_kept(file, len(images))
-    features = encode(model, images, batch_size, progress, augment_seed) if kept is None else kept
-    if file is not None and kept is None:
-        keep(features, file)
+    features = None if file is None else kept.load(file, len(images))
+    if features is None:
+        features = encode(model, images, batch_size, progress, augment_seed)
+        if file is not None:
+            kept.keep(features, file)
     with torch.inference_mode():
         vectors = model.eval().image_projection(features.to(next(model.parameters()).device))  # (N, D)
     return {"features": features, "vectors": vectors.float().cpu()}
@@ -78,40 +72,12 @@ def broken(path: str | Path, index: int, error: Exception) -> OSError:
     return failure
 
 
-# ----------------------------------------------------------------------------------------------------------- on disk
-
-
 def fingerprint(model: KeepFIT, images: Sequence[str | Path], augment_seed: int | None = None) -> str:
-    """SHA-256 over the encoder's state, how pixels are prepared, and the bytes of each picture, in order."""
-    digest, config, encoder = hashlib.sha256(), model.config, model.image_encoder
-    digest.update(repr((FORMAT, config.image_encoder, config.image_size, augment_seed)).encode())
-    for name, tensor in [*encoder.named_parameters(), *encoder.named_buffers()]:  # mean and std are buffers
-        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    for i, path in enumerate(images):
-        try:
-            with Path(path).open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise broken(path, i, error) from error
-    return digest.hexdigest()
-
-
-def load_kept(file: Path, rows: int) -> Tensor | None:
-    """What `keep` wrote; None where there is nothing whole."""
+    """Changes with the encoder's state, how pixels are prepared, and the bytes of each picture, in order."""
+    about = ("features", model.config.image_encoder, model.config.image_size, augment_seed)
+    encoder = model.image_encoder
+    state = [*encoder.named_parameters(), *encoder.named_buffers()]  # mean and std are buffers
     try:
-        found = load_file(file)
-    except (OSError, SafetensorError):
-        return None
-    return found["features"] if set(found) == {"features"} and len(found["features"]) == rows else None
-
-
-def keep(features: Tensor, file: Path) -> None:
-    """Write beside the file, then rename. A folder that cannot be written costs time at the next call, nothing else."""
-    part = file.with_name(f"{file.stem}.{os.getpid()}.part")  # two processes may come to the same file at once
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"features": features}, part)
-        part.replace(file)
-    except (OSError, SafetensorError) as error:
-        print(f"features are not kept: {file.parent} cannot be written ({error})", file=sys.stderr)
+        return kept.fingerprint(about, state, images)
+    except OSError as error:
+        raise broken(error.filename, [str(path) for path in images].index(str(error.filename)), error) from error

@@ -6,21 +6,14 @@ With a cache folder it is also kept on disk, so that the next run with the same 
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 from tqdm.auto import tqdm
 
+from . import kept
 from .data import UNREADABLE, Pictures, limit_bad, report_bad
 from .model import KeepFIT
-
-FORMAT = "keepfit_mini activations 1"  # another number makes every kept file a stranger
 
 
 def keep_activations(
@@ -37,13 +30,11 @@ def keep_activations(
     rows = list({image: row for row, image in reversed(list(enumerate(pictures.images)))}.values())  # a row a picture
     todo, store, bad = [(row, view) for row in sorted(rows) for view in range(views)], {}, []
     names = [(pictures.images[row], view) for row, view in todo]
-    file = None if cache is None else Path(cache) / f"{digest(encoder, pictures, todo)}.safetensors"
-    if file is not None and file.is_file():
-        try:
-            pictures.activations = dict(zip(names, load_file(file)["activations"], strict=True))
-            return []
-        except (OSError, SafetensorError, KeyError, ValueError):  # cut off, or not ours: computed anew
-            pass
+    file = None if cache is None else Path(cache) / f"{fingerprint(encoder, pictures, todo)}.safetensors"
+    found = None if file is None else kept.load(file, len(todo))
+    if found is not None:
+        pictures.activations = dict(zip(names, found, strict=True))
+        return []
     for start in tqdm(range(0, len(todo), 64), desc="frozen stages", disable=not progress):
         pixels = {}
         for row, view in todo[start : start + 64]:
@@ -56,34 +47,18 @@ def keep_activations(
                 limit_bad(pictures.frame, bad, max_bad)
         if pixels:
             with torch.inference_mode():
-                kept = encoder.frozen(torch.stack(list(pixels.values())).to(device)).half().cpu()  # (64, C, h, w)
-            store.update(zip(pixels, kept, strict=True))
+                activations = encoder.frozen(torch.stack(list(pixels.values())).to(device)).half().cpu()  # (64, C, h, w)
+            store.update(zip(pixels, activations, strict=True))
     pictures.activations = store
     if file is not None and not bad:
-        write_tensors(file, {"activations": torch.stack([store[name] for name in names])})
+        kept.keep(torch.stack([store[name] for name in names]), file)
     return bad
 
 
-def digest(encoder, pictures: Pictures, todo: list[tuple[int, int]]) -> str:
+def fingerprint(encoder, pictures: Pictures, todo: list[tuple[int, int]]) -> str:
     """Changes with the frozen weights, the pictures' bytes and whatever decides how they are augmented."""
     chance = pictures.seed if pictures.augmented else None
-    found = hashlib.sha256(repr((FORMAT, pictures.size, chance, encoder.mean.tolist(), encoder.std.tolist(), todo)).encode())
-    for stage in encoder.stages()[: encoder.frozen_stages]:
-        for tensor in stage.state_dict().values():
-            found.update(tensor.cpu().numpy().tobytes())
-    for row, view in todo:
-        if view == 0:
-            found.update(Path(pictures.images[row]).read_bytes())
-    return found.hexdigest()[:32]
-
-
-def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Written beside, then renamed: a reader never sees half of it."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")  # two processes may come to the same file at once
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part)
-        part.replace(file)
-    except (OSError, SafetensorError) as error:  # costs time at the next run, nothing else
-        print(f"activations are not kept: {file.parent} cannot be written ({error})", file=sys.stderr)
-        part.unlink(missing_ok=True)
+    about = ("activations", pictures.size, chance, encoder.mean.tolist(), encoder.std.tolist(), todo)
+    stages = encoder.stages()[: encoder.frozen_stages]
+    state = [(f"{i}.{name}", tensor) for i, stage in enumerate(stages) for name, tensor in stage.state_dict().items()]
+    return kept.fingerprint(about, state, [pictures.images[row] for row, view in todo if view == 0])
