@@ -128,8 +128,11 @@ def public_as_expert(public: Path, withheld: Sequence[str], out: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- the runs
 
 
-def do_run(run: dict, sets: dict[str, Path], out: Path, progress: bool) -> bool:
-    """Train and score what one run lacks; returns whether anything had to be done."""
+def do_run(run: dict, sets: dict[str, Path], truth: dict[str, str], out: Path, progress: bool) -> bool:
+    """Train and score what one run lacks; returns whether anything had to be done. truth: the true classes of each set.
+
+    A score on a set whose pictures have changed since is no score.
+    """
     data, model = read_toml("data")[run["data"]], read_toml("models")[run["model"]]
     name = f"{run['data']}-{run['model']}-seed{run['seed']}"
     file, wanted = out / "runs" / f"{name}.json", settings(data, model)
@@ -141,28 +144,24 @@ def do_run(run: dict, sets: dict[str, Path], out: Path, progress: bool) -> bool:
         before = {}
     if before.get("settings") != wanted:
         before = {}
-    scores = before.get("scores", {})
+    known = {name for name, classes in before.get("truth", {}).items() if classes == truth.get(name)}
+    scores = {task: score for task, score in before.get("scores", {}).items() if task.partition("/")[0] in known}
     missing = [task for task in tasks if task not in scores]
     if not missing and before:
         return False
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:8]
     folder, seconds = out / "models" / f"{name}-{digest}", before.get("pretrain_seconds")
     trained, spent = trained_model(data, model, run["seed"], sets, folder, out, progress)
-    truth = before.get("truth", {})
     cache = out / "data" / "activations" if data.get("throw_models_away") else folder / "features"
     for task in tqdm(missing, desc="score", disable=not progress):
-        name_of_set = task.partition("/")[0]
-        key, entry, truth_of_set = score_task(trained, task, data["sets"], sets, cache)
-        if truth.get(name_of_set, truth_of_set) != truth_of_set:  # the set has changed: what was scored on it is of no use
-            scores = {k: v for k, v in scores.items() if not k.startswith(f"{name_of_set}/")}
-        scores[key], truth[name_of_set] = entry, truth_of_set
+        scores[task] = score_task(trained, task, data["sets"], sets, cache)
     value = {
         **{k: run[k] for k in ("data", "model", "seed")},
         "variant": model.get("variant", ""),
         "command": f"python -m keepfit_mini reproduce {run['table']}" + (" --fast" if run["data"] == "fast" else ""),
         "settings": wanted,
         "pretrain_seconds": seconds if seconds is not None else spent,
-        "classes": {name: data["sets"][name]["classes"] for name in truth},
+        "classes": {name: spec["classes"] for name, spec in data["sets"].items()},
         "truth": truth,
         "scores": dict(sorted(scores.items())),
     }
@@ -190,8 +189,13 @@ def trained_model(
     return trained, None if resume else round(time.perf_counter() - begin, 1)
 
 
-def score_task(model: KeepFIT, task: str, specs: dict, sets: dict[str, Path], cache: Path) -> tuple[str, dict, str]:
-    """One score: its name, {"metrics", "ci95", "guess"} and the set's true classes.
+def true_classes(specs: dict, sets: dict[str, Path]) -> dict[str, str]:
+    """The true classes of each scored set, digits as in score_task."""
+    return {name: digits(labelled_rows(sets[spec["manifest"]], spec["classes"])[1]) for name, spec in specs.items()}
+
+
+def score_task(model: KeepFIT, task: str, specs: dict, sets: dict[str, Path], cache: Path) -> dict:
+    """One score: {"metrics", "ci95", "guess"}.
 
     Classes are digits in a string, a picture each, in the order of the manifest (few-shot: of the fold's test rows), so
     that any two runs can be compared picture by picture.
@@ -199,7 +203,6 @@ def score_task(model: KeepFIT, task: str, specs: dict, sets: dict[str, Path], ca
     name, protocol, how = task.split("/")
     spec = specs[name]
     manifest, classes = sets[spec["manifest"]], spec["classes"]
-    _, truth, _ = labelled_rows(manifest, classes)
     if protocol == "zero-shot":
         result = zero_shot(model, manifest, classes, how, progress=False, cache=cache)
         guess = digits(result["guess"])
@@ -209,7 +212,7 @@ def score_task(model: KeepFIT, task: str, specs: dict, sets: dict[str, Path], ca
         guess = [digits(fold) for fold in result["guess"]]
     rounded = {metric: round(value, 5) for metric, value in result["metrics"].items()}
     intervals = {metric: [round(end, 5) for end in ends] for metric, ends in result["ci95"].items() if metric in ("aca", "auc")}
-    return task, {"metrics": rounded, "ci95": intervals, "guess": guess}, digits(truth)
+    return {"metrics": rounded, "ci95": intervals, "guess": guess}
 
 
 def digits(numbers: Sequence[int]) -> str:
@@ -250,12 +253,13 @@ def reproduce(
     if not fast:  # whatever any table asks of a run is scored while its model is there
         every = {(r["data"], r["model"]): r["tasks"] for r in plan(tables(), kinds, [0])}
         runs = [{**run, "tasks": every[run["data"], run["model"]]} for run in runs]
-    sets: dict[str, dict[str, Path]] = {}
+    sets, truths = {}, {}
     bar = tqdm(runs, desc="runs", disable=not progress)
     for run in bar:
         bar.set_postfix_str(f"{run['data']} {run['model']} seed {run['seed']}")
         if run["data"] not in sets:
             sets[run["data"]] = prepare(run["data"], data[run["data"]], out, progress)
+            truths[run["data"]] = true_classes(data[run["data"]]["sets"], sets[run["data"]])
         run["table"] = " ".join(names)
-        do_run(run, sets[run["data"]], out, progress)
+        do_run(run, sets[run["data"]], truths[run["data"]], out, progress)
     return runs
