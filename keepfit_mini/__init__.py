@@ -2,13 +2,14 @@
 
 from .adapters import adapt
 from .config import PRESETS, VARIANTS, InputError, ModelConfig, TrainConfig
-from .data import fit_square, read_manifest
 from .encoders import Projection, published_pooling
 from .features import picture_features
 from .few_shot import few_shot, split
+from .manifests import read_manifest
 from .mixed_loss import mixed_loss, soft_clip_loss, soft_targets
 from .model import KeepFIT
 from .official import load_official_state_dict, official_config
+from .pictures import fit_square
 from .text_revision import TextFusion, TextRevision
 from .trainer import pretrain, warmup_cosine
 from .zero_shot import class_vectors, zero_shot

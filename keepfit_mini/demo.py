@@ -21,10 +21,10 @@ from jinja2 import Environment, PackageLoader
 
 from . import viz
 from .config import PRESETS, InputError, write_aside
-from .data import read_manifest
 from .drawn_sets import WITHHELD, draw_sets
 from .expert_attention import expert_attention
 from .features import picture_features
+from .manifests import read_manifest
 from .model import KeepFIT
 from .trainer import pretrain
 from .zero_shot import class_vectors, labelled_rows, zero_shot

@@ -17,8 +17,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import kept
-from .data import UNREADABLE, augment, fit_square, key, read_picture
+from .data import augment, key
 from .model import KeepFIT
+from .pictures import UNREADABLE, fit_square, read_picture
 
 
 def picture_features(

@@ -12,8 +12,9 @@ import torch
 from tqdm.auto import tqdm
 
 from . import kept
-from .data import UNREADABLE, Pictures, limit_bad, report_bad
+from .data import Pictures
 from .model import KeepFIT
+from .pictures import UNREADABLE, limit_bad, report_bad
 
 
 def keep_activations(

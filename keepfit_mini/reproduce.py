@@ -29,9 +29,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .config import PRESETS, InputError, ModelConfig, TrainConfig, write_aside
-from .data import exclude_categories, read_manifest
 from .drawn_sets import draw_sets
 from .few_shot import few_shot
+from .manifests import exclude_categories, read_manifest
 from .model import KeepFIT
 from .prompts import training_prompt
 from .real_sets import prepare_real

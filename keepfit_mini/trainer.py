@@ -24,21 +24,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .config import InputError, ModelConfig, TrainConfig, versions, write_aside
-from .data import (
-    Pictures,
-    Visits,
-    collate,
-    drop_undecodable,
-    exclude_categories,
-    fingerprint,
-    keep_share,
-    limit_bad,
-    read_manifests,
-    report_bad,
-    steps_per_epoch,
-)  # fmt: skip
+from .data import Pictures, Visits, collate, steps_per_epoch
 from .frozen_stages import keep_activations
+from .manifests import exclude_categories, fingerprint, keep_share, read_manifests
 from .model import KeepFIT
+from .pictures import drop_undecodable, limit_bad, report_bad
 from .stop_request import StopRequest
 
 CHECKPOINTS_KEPT = 2

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle as Box
 from matplotlib.ticker import NullFormatter
 
-from .data import read_manifest, read_picture
+from .manifests import read_manifest
+from .pictures import read_picture
 
 WIDTH = 8.0  # inches
 COLOURS = ("#D55E00", "#0072B2", "#666666", "#009E73", "#CC79A7", "#E69F00")
@@ -83,7 +84,7 @@ def predictions(images: Sequence[str | Path], probabilities: np.ndarray, classes
 
 
 def samples(manifest: pd.DataFrame | str | Path, count: int = 6, title: str = "", columns: int = 6) -> Figure:
-    """Pictures of a manifest (its path, or the frame of data.read_manifest), the label or the caption under each.
+    """Pictures of a manifest (its path, or the frame of manifests.read_manifest), the label or the caption under each.
 
     Labels come in turn, so that every category is seen before one is seen again; captions are taken from the top.
     """

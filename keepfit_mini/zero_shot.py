@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .config import InputError, versions
-from .data import read_manifest
 from .features import picture_features
+from .manifests import read_manifest
 from .metrics import bootstrap, class_recall, score
 from .model import KeepFIT
 from .prompts import class_prompts

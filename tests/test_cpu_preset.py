@@ -78,7 +78,7 @@ def test_real_script_without_photographs_says_so(script, monkeypatch, capsys, tm
 def test_the_arms_withhold_what_they_say(tmp_path):
     sets = prepare_real(tmp_path / "arms", validation=True)
     frames = {name: pd.read_csv(path, keep_default_na=False) for name, path in sets.items()}
-    public = kf.data.exclude_categories(kf.read_manifest(sets["public"], "label"), WITHHELD)
+    public = kf.manifests.exclude_categories(kf.read_manifest(sets["public"], "label"), WITHHELD)
     assert len(public) > 1000 and not [
         c for labels in public["labels"] for c in labels if re.search("cataract|myop|media opacity", c)
     ]

@@ -6,18 +6,9 @@ import torch
 from PIL import Image
 
 import keepfit_mini as kf
-from keepfit_mini.data import (
-    Pictures,
-    Visits,
-    collate,
-    drop_undecodable,
-    exclude_categories,
-    keep_share,
-    read_manifest,
-    read_manifests,
-    read_picture,
-    steps_per_epoch,
-)  # fmt: skip
+from keepfit_mini.data import Pictures, Visits, collate, steps_per_epoch
+from keepfit_mini.manifests import exclude_categories, keep_share, read_manifest, read_manifests
+from keepfit_mini.pictures import drop_undecodable, read_picture
 
 
 @pytest.fixture

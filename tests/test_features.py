@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 import keepfit_mini as kf
-from keepfit_mini.data import fit_square, read_manifest, read_picture
 from keepfit_mini.features import fingerprint
+from keepfit_mini.manifests import read_manifest
+from keepfit_mini.pictures import fit_square, read_picture
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_expert_attention_is_the_mean_over_heads(folder):
     weights = expert_attention(model, pictures(folder, 2), frame)
     assert weights.shape == (2, 6)
     assert weights.sum(1) == pytest.approx(1)
-    pixels = torch.stack([kf.fit_square(kf.data.read_picture(p), 24) for p in pictures(folder)])
+    pixels = torch.stack([kf.fit_square(kf.pictures.read_picture(p), 24) for p in pictures(folder)])
     with torch.no_grad():
         image, text = model.eval().encode_image(pixels), model.encode_text(frame["text"].tolist())
         expected = model.text_revision(image[:2], image, text)[1].mean(0)
