@@ -21,7 +21,7 @@ from .config import InputError
 HEADERS_CHECKED = 1000
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on a broken file
 MAX_PIXELS = 100_000_000  # ten times a fundus camera's picture
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "MPO")  # EPS, say, would start Ghostscript
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")  # EPS, say, would start Ghostscript
 
 
 def open_picture(path: str | Path) -> Image.Image:
