@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+INSTALL = $(PY) -m pip install --quiet
 
-.PHONY: demo test notebooks lint clean help
+.PHONY: demo test notebooks lint oldest newest clean help
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --editable ".[dev,notebooks,cpu]"
+	$(INSTALL) --editable ".[dev,notebooks,cpu]"
 	@touch $@
 
 demo: $(STAMP)  ## draw eyes, pretrain the baseline and KeepFIT, score both: demo/report.html
@@ -28,5 +29,12 @@ notebooks: $(STAMP)  ## every notebook from top to bottom, outputs compared wher
 lint: $(STAMP)  ## ruff only
 	$(VENV)/bin/ruff check .
 
-clean:  ## remove the environment and what the demo wrote
-	rm -rf $(VENV) demo
+# pip knows no lower bounds; uv does.
+oldest:  ## make test on the lower bounds of pyproject.toml
+	$(MAKE) test VENV=.venv-oldest INSTALL='$$(PY) -m pip install --quiet uv && $$(PY) -m uv pip install --quiet --python $$(PY) --resolution lowest-direct'
+
+newest:  ## make test on the newest releases
+	$(MAKE) test VENV=.venv-newest INSTALL='$$(PY) -m pip install --quiet --upgrade --upgrade-strategy eager'
+
+clean:  ## remove the environments and what the demo wrote
+	rm -rf $(VENV) .venv-oldest .venv-newest demo

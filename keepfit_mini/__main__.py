@@ -34,7 +34,8 @@ def pretrain(args) -> None:
     changes = {
         "variant": args.variant, "seed": args.seed, "epochs": args.epochs, "batch_size": args.batch_size,
         "lr": args.lr, "max_bad": args.max_bad, "exclude_categories": tuple(args.exclude_categories),
-        "revision_weight": args.revision_weight, "num_workers": args.workers,
+        "revision_weight": args.revision_weight, "num_workers": args.workers, "chunk_size": args.chunk_size,
+        "checkpoint_every": args.checkpoint_every, "cache_gb": args.cache_gb, "exact": args.exact or None,
     }  # fmt: skip
     train_config = dataclasses.replace(train_config, **{k: v for k, v in changes.items() if v is not None})
     changes = {
@@ -42,7 +43,7 @@ def pretrain(args) -> None:
         "normalize_over": args.normalize_over,
     }  # fmt: skip
     model_config = dataclasses.replace(model_config, **{k: v for k, v in changes.items() if v is not None})
-    pretrain(model_config, train_config, args.public, args.expert, args.out, resume=args.resume)
+    pretrain(model_config, train_config, args.public, args.expert, args.out, resume=args.resume, root=args.root)
     print(f"finished: {args.out}")
 
 
@@ -61,9 +62,9 @@ def evaluate(args) -> None:
     cache = Path(args.run) / "features" if Path(args.run).is_dir() else None
     task = {"model": model, "dataset": args.dataset, "classes": split_classes(args.classes), "prompts": args.prompts}
     if args.protocol == "zero-shot":
-        result = zero_shot(**task, seed=args.seed, cache=cache)
+        result = zero_shot(**task, seed=args.seed, cache=cache, root=args.root)
     else:
-        result = few_shot(**task, protocol=args.protocol, **given, seed=args.seed, cache=cache)
+        result = few_shot(**task, protocol=args.protocol, **given, seed=args.seed, cache=cache, root=args.root)
     result["run"] = str(args.run)
     print_scores(result)
     if args.out is not None:
@@ -135,6 +136,16 @@ def results(args) -> None:
         render(args.readme)
 
 
+def bench(args) -> None:
+    from .bench import MEASUREMENTS, run_bench
+
+    unknown = sorted(set(args.only) - set(MEASUREMENTS))
+    if unknown:
+        raise InputError(f"--only {unknown[0]}: give some of {', '.join(MEASUREMENTS)}")
+    run_bench(args.out, args.presets, args.fast, args.only)
+    print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
+
+
 def split_classes(text: str) -> list[str]:
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]  # "a, b" in quotes is one name
     if len(names) < 2 or len({name.casefold() for name in names}) < len(names) or "" in names:
@@ -196,6 +207,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--preset", choices=list(PRESETS), default="mini", help="model and schedule (config.py)")
     c.add_argument("--public", type=Path, nargs="+", required=True, metavar="CSV", help="manifests with labels")
     c.add_argument("--expert", type=Path, nargs="+", metavar="CSV", help="manifests with captions")
+    c.add_argument("--root", type=Path, metavar="DIR", help="pictures may also lie under this folder")
     c.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder to make")
     c.add_argument("--variant", choices=VARIANTS, default="revision+mixed", help="which losses (mixed_loss.py)")
     c.add_argument("--seed", type=int, default=42, help="seed of everything random")
@@ -212,10 +224,15 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--text-encoder", help="hub name or local folder of a BERT [preset]")
     c.add_argument("--normalize-over", choices=("experts", "heads"), help="softmax of the revision: the paper or its code")
     c.add_argument("--workers", type=int, help="processes that read pictures [preset]")
+    c.add_argument("--cache-gb", type=float, help="disk for resized pictures; 0 reads each file anew at every visit [2]")
+    c.add_argument("--chunk-size", type=int, help="encode so many rows at a time, twice: large batches on small memory [all]")
+    c.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="how much a kill can lose [500]")
+    c.add_argument("--exact", action="store_true", help="no dropout, running batch statistics: W processes = one large batch")
 
     c = command(evaluate, "score a run on a labelled manifest")
     c.add_argument("run", metavar="RUN", help="run folder, or a hub name")
     c.add_argument("--dataset", type=Path, required=True, metavar="CSV", help="manifest with labels")
+    c.add_argument("--root", type=Path, metavar="DIR", help="pictures may also lie under this folder")
     c.add_argument("--classes", required=True, help="class names, comma between; rows with none of them are left out")
     c.add_argument("--protocol", choices=EVALUATIONS, default="zero-shot", help="how classes are told apart (adapters.py)")
     c.add_argument("--shots", help="labelled pictures a class: a whole number, 'all' that are not tested, or like '20%%' [5]")
@@ -243,6 +260,12 @@ def parser() -> argparse.ArgumentParser:
     c = command(results, "results/runs/*.json -> tables, verdicts and README's tables")
     c.add_argument("--check", action="store_true", help="change nothing; fail where a table differs from the JSON")
     c.add_argument("--readme", type=Path, default=Path("README.md"), help="file whose tables are rendered")
+
+    c = command(bench, "measure speed and memory of every part, and against the published step (10 minutes on two cores)")
+    c.add_argument("--out", type=Path, default=Path("results"), help="folder for bench.json and bench.md")
+    c.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS), help="which presets")
+    c.add_argument("--only", nargs="+", default=[], metavar="NAME", help="some measurements; the others stay as they were")
+    c.add_argument("--fast", action="store_true", help="tiny sizes: whether it runs, not how fast")
     return top
 
 

@@ -7,10 +7,12 @@ one T4 (colab) and the paper as published (paper).
 from __future__ import annotations
 
 import platform
+import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 VARIANTS = ("public-only", "revision", "mixed", "mixed+fusion", "revision+mixed+fusion", "revision+mixed")
 
@@ -20,7 +22,8 @@ class InputError(ValueError):
 
     def __init__(self, what: str, file: object = None, row: int | None = None):
         place = "" if file is None else f"{file}" + ("" if row is None else f", row {row}") + ": "
-        super().__init__(" ".join(f"{place}{what}".split()))
+        line = " ".join(f"{place}{what}".split())
+        super().__init__("".join(c if c.isprintable() else "?" for c in line))  # a name in a file may hold a terminal's commands
 
 
 def write_aside(path: Path, text: str) -> None:
@@ -35,6 +38,41 @@ def versions() -> dict[str, str]:
     """What a run's numbers may depend on beside its settings; torch's says which build it is."""
     names = ("torch", "torchvision", "transformers", "accelerate", "sklearn")
     return {"python": platform.python_version(), **{name: import_module(name).__version__ for name in names}}
+
+
+def check_types(config: object) -> None:
+    """InputError where a field of a dataclass has not the type that it is declared with; JSON's lists pass for tuples."""
+    for name, kind in get_type_hints(type(config)).items():
+        if not has_type(value := getattr(config, name), kind):
+            try:
+                shown = repr(value)[:80]
+            except ValueError:  # Python prints no number of more than 4,300 digits
+                shown = "far too long"
+            raise InputError(f"{name} is {shown}: give {in_words(kind)}")
+
+
+def in_words(kind: Any) -> str:
+    inner = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(in_words, inner))
+    if get_origin(kind) is tuple:
+        return f"a list, each {in_words(inner[0])}"
+    words = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false", type(None): "none"}
+    return words.get(kind, "settings by name")
+
+
+def has_type(value: object, kind: Any) -> bool:
+    """isinstance for the types of the two configs. A float is finite and may be whole; True is no number."""
+    inner = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(has_type(value, one) for one in inner)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(has_type(one, inner[0]) for one in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, kind)
 
 
 @dataclass
@@ -74,12 +112,19 @@ class ModelConfig:
     fusion: bool = False
 
     def __post_init__(self):
+        check_types(self)
         self.image_mean, self.image_std = tuple(self.image_mean), tuple(self.image_std)  # JSON gives lists
         for name in ("image_size", "max_tokens", "dim", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
         if self.dim % self.heads:
             raise InputError(f"dim {self.dim} is not a multiple of heads {self.heads}: change one of them")
+        if self.frozen_stages < 0:
+            raise InputError(f"frozen_stages is {self.frozen_stages}: give a whole number of 0 or more")
+        if not 0 <= self.dropout <= 1:
+            raise InputError(f"dropout is {self.dropout}: give a share from 0 to 1")
+        if len(self.image_mean) != 3 or len(self.image_std) != 3 or min(self.image_std) <= 0:
+            raise InputError(f"image_mean is {self.image_mean}, image_std {self.image_std}: give three numbers each, std above 0")
         if self.normalize_over not in ("experts", "heads"):
             raise InputError(f"normalize_over is {self.normalize_over!r}: give 'experts' or 'heads'")
         if self.batch_norm not in ("batch", "running"):
@@ -99,6 +144,11 @@ class TrainConfig:
     public_share     share of the public rows used, expert_share of the expert rows, chosen by the seed
     views            0 augments at each visit; n > 0 computes the frozen stages once for n versions of each picture
     max_bad          share of the rows whose picture may fail to decode before training stops
+    chunk_size       0 encodes a batch at once; n > 0 in chunks of n, each computed again in the backward pass, so that
+                     memory stays that of a chunk (gradient caching; for large contrastive batches)
+    exact            no dropout, batch norm on running statistics: then two processes, or chunks, give what one batch gives
+    cache_gb         disk for resized pictures, so that a file is decoded once a run and not once an epoch; 0 = none
+    batch_size counts per process: the contrastive batch of W processes has W times as many rows.
     """
 
     variant: str = "revision+mixed"
@@ -122,24 +172,37 @@ class TrainConfig:
     max_bad: float = 0.01
     num_workers: int = 0
     checkpoint_every: int = 500
+    chunk_size: int = 0
+    exact: bool = False
+    cache_gb: float = 2.0
 
     def __post_init__(self):
+        check_types(self)
         self.exclude_categories = tuple(self.exclude_categories)
         if self.variant not in VARIANTS:
             raise InputError(f"variant {self.variant!r} is unknown: give one of {', '.join(VARIANTS)}")
-        least = {"epochs": 1, "batch_size": 2, "checkpoint_every": 1, "num_workers": 0, "expert_batch_size": 0, "views": 0}
+        least = {"epochs": 1, "batch_size": 2, "checkpoint_every": 1, "num_workers": 0, "expert_batch_size": 0, "views": 0,
+                 "chunk_size": 0, "schedule_epochs": 0}  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"{name} is {getattr(self, name)}: give a whole number of {low} or more")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
-        if not 0 < self.lr < float("inf"):
-            raise InputError(f"lr is {self.lr}: give a number above 0")
+        for name in ("lr", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        for name in ("warmup_epochs", "weight_decay", "revision_weight"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number of 0 or more")
+        if self.mixed_precision not in ("no", "fp16", "bf16", "fp8"):
+            raise InputError(f"mixed_precision is {self.mixed_precision!r}: give 'no', 'fp16' or 'bf16'")
         if self.targets not in ("category", "identity"):
             raise InputError(f"targets is {self.targets!r}: give 'category' or 'identity'")
         for name in ("public_share", "expert_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share above 0, up to 1")
+        if self.cache_gb < 0:
+            raise InputError(f"cache_gb is {self.cache_gb}: give gigabytes, 0 or more")
         if not 0 <= self.max_bad <= 1:
             raise InputError(f"max_bad is {self.max_bad}: give a share from 0 to 1")
 

@@ -7,7 +7,7 @@ Not about: reading manifests (manifests.py) and files (pictures.py), or models.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ from torchvision.transforms import v2
 
 from .pictures import UNREADABLE, fit_square, read_picture
 from .prompts import training_prompt
-
-CACHE_BYTES = 2 * 2**30  # resized pictures kept in memory; beyond it they are read again at each visit
-
+from .resized import ResizedPictures
 
 # Paper section 3.1: flip, affine, brightness and contrast; public pictures only.
 AUGMENT = v2.Compose(
@@ -44,34 +42,52 @@ def augment(picture: Tensor, seed: int) -> Tensor:
         return AUGMENT(picture)
 
 
+class Strings:
+    """Many strings in two arrays. A list's reading would write (reference counts), and forked readers would copy it all."""
+
+    def __init__(self, strings: Iterable[str]):
+        parts = [string.encode("utf-8", "surrogatepass") for string in strings]
+        self.text = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        self.ends = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int) -> str:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        return self.text[self.ends[i] : self.ends[i + 1]].tobytes().decode("utf-8", "surrogatepass")
+
+
 class Pictures(Dataset):
     """One side of training: index (epoch, row) -> {"image" (3,S,S), "text", "category", "row"}.
 
     prompts  True (public side): a category is drawn and put into a prompt; False (expert side): the row's own text.
     views    n > 0: the row has n fixed versions, of which a visit draws one (their activations may be kept)
+    cache    bytes of disk for resized pictures
     A picture that does not decode gives {"row", "bad": reason}, which collate sets aside.
     """
 
-    def __init__(self, frame: pd.DataFrame, size: int, seed: int, prompts: bool, augmented: bool, views: int = 0):
+    def __init__(
+        self, frame: pd.DataFrame, size: int, seed: int, prompts: bool, augmented: bool, views: int = 0, cache: float = 0
+    ):
         self.frame, self.size, self.seed, self.prompts = frame, size, seed, prompts
         self.augmented, self.views = augmented, views if augmented else min(views, 1)
-        self.images, self.texts = frame["image"].tolist(), frame["text"].tolist()
+        self.images, self.texts = Strings(frame["image"]), Strings(frame["text"])
         self.labels, self.attributes = frame["labels"].tolist(), frame["attributes"].tolist()
         # (picture, view) -> (C,h,w); filled in by frozen_stages.keep_activations
         self.activations: dict[tuple[str, int], Tensor] | None = None
-        self._resized: dict[int, Tensor] = {}
-        self._room = CACHE_BYTES // (3 * size * size)
+        self.resized = ResizedPictures(len(frame), size, cache)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def picture(self, row: int, visit: int) -> Tensor:
         """Pixels (3,S,S) in [0,1] of one version of a row."""
-        pixels = self._resized.get(row)
+        pixels = self.resized.get(row)
         if pixels is None:
             pixels = (fit_square(read_picture(self.images[row]), self.size) * 255).round().to(torch.uint8)
-            if len(self._resized) < self._room:
-                self._resized[row] = pixels
+            self.resized.put(row, pixels)
         if self.augmented:
             pixels = augment(pixels, key(self.seed, row, visit))
         return pixels.float() / 255
@@ -105,30 +121,36 @@ def collate(items: list[dict]) -> dict:
     return batch
 
 
-def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Batches that hold every row once. A last row alone joins the batch before: alone it has nothing to differ from."""
-    return max(1, -(-(rows - 1) // batch_size))
+def cuts(rows: int, size: int, first: int = 0, least: int = 2) -> list[tuple[int, int]]:
+    """(begin, end) of each batch that holds rows first ... rows - 1, `size` in each; a last one under `least` joins the
+    one before: a row alone has nothing to be told from, and each process needs one."""
+    begins = list(range(first, rows, size))
+    if len(begins) > 1 and rows - begins[-1] < least:
+        begins.pop()
+    return list(zip(begins, [*begins[1:], rows], strict=True))
 
 
 class Visits:
-    """Which rows each step of an epoch sees: lists of (epoch, row), one a batch.
+    """What each step of one epoch sees, as a batch sampler: lists of (epoch, row); of W processes each takes its part.
 
-    replacement  False: every row once, shuffled (public; the last batch takes what is left). True: drawn uniformly (expert).
+    parts        (begin, end) of each step's joined batch in the epoch's sequence of rows
+    replacement  False: the sequence holds every row once, shuffled (public). True: each is drawn from all rows (expert)
+    The order and the draws depend on seed and epoch alone: whoever comes later, in however many processes, goes on in them.
     """
 
-    def __init__(self, rows: int, batch_size: int, steps: int, seed: int, replacement: bool):
-        self.rows, self.batch_size, self.steps, self.seed, self.replacement = rows, batch_size, steps, seed, replacement
-        self.epoch, self.first_step = 0, 0
+    def __init__(self, rows: int, parts: list[tuple[int, int]], seed: int, epoch: int, replacement: bool, rank=0, world=1):
+        self.rows, self.parts, self.seed, self.epoch = rows, parts, seed, epoch
+        self.replacement, self.rank, self.world = replacement, rank, world
 
     def __len__(self) -> int:
-        return self.steps - self.first_step
+        return len(self.parts)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = np.random.default_rng([self.seed, self.epoch, int(self.replacement)])
         if self.replacement:
-            rows = generator.integers(self.rows, size=self.steps * self.batch_size)
+            rows = generator.integers(self.rows, size=self.parts[-1][1] if self.parts else 0)
         else:
             rows = generator.permutation(self.rows)
-        for step in range(self.first_step, self.steps):
-            end = len(rows) if step == self.steps - 1 else (step + 1) * self.batch_size
-            yield [(self.epoch, int(row)) for row in rows[step * self.batch_size : end]]
+        for begin, end in self.parts:
+            mine = np.array_split(rows[begin:end], self.world)[self.rank]
+            yield [(self.epoch, int(row)) for row in mine]

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, scaled_dot_product_attention
 from torchvision.models.regnet import BlockParams, RegNet
 
+from .chunks import again_in_backward
 from .config import InputError, ModelConfig
 from .weights import bert_from, from_source, image_weights, package, text_source
 
@@ -195,20 +196,54 @@ class TextEncoder(nn.Module):
         if self.pooling == "published":
             out = self.model(input_ids, attention_mask, output_hidden_states=True)
             return published_pooling(out.hidden_states)
-        hidden = self.model(input_ids, attention_mask).last_hidden_state  # (B, L, width)
-        mask = attention_mask.unsqueeze(-1).to(hidden)  # (B, L, 1)
-        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, width)
+        hidden, lengths = self.packed(input_ids, attention_mask.bool())  # (N, width), B of them
+        texts = hidden.split(lengths)  # B of (length, width)
+        return torch.stack([text.sum(0) / max(1, len(text)) for text in texts])  # (B, width)
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """B strings -> (B, width). Equal strings are encoded once; a frozen encoder remembers what it has read."""
+    def packed(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, list[int]]:
+        """Token numbers and mask (B,L) -> last layer (N, width) of the N real tokens, text after text, and B lengths.
+
+        Each token goes through a BERT by itself but for attention, where it meets the others of its text: laid end to end,
+        texts need no padding. In a batch of captions padded to the longest, two positions of three are padding.
+        """
+        lengths, numbers = mask.sum(1).tolist(), input_ids[mask][None]  # (1, N)
+        places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)[mask][None]  # (1, N)
+        x = self.model.embeddings(numbers, token_type_ids=torch.zeros_like(numbers), position_ids=places)[0]  # (N, width)
+        for layer in self.model.encoder.layer:
+            attended = layer.attention.output(self._attention(layer.attention.self, x, lengths), x)  # (N, width)
+            x = layer.output(layer.intermediate(attended), attended)  # (N, width)
+        return x, lengths
+
+    def _attention(self, weights: nn.Module, x: Tensor, lengths: list[int]) -> Tensor:
+        """Self-attention within each text, before the output map: (N, width) -> (N, width)."""
+        heads, dropout = self.model.config.num_attention_heads, weights.dropout.p if weights.dropout.training else 0.0
+        query, key, value = (
+            linear(x).unflatten(-1, (heads, -1)).transpose(0, 1)[None].split(lengths, dim=2)  # B of (1, H, length, width/H)
+            for linear in (weights.query, weights.key, weights.value)
+        )
+        texts = [scaled_dot_product_attention(*qkv, dropout_p=dropout) for qkv in zip(query, key, value, strict=True)]
+        return torch.cat(texts, dim=2)[0].transpose(0, 1).flatten(1)  # (1, H, N, width/H) -> (N, width)
+
+    def one_pass(self, texts: Sequence[str]) -> Tensor:
+        """n strings through the network at once -> (n, width)."""
+        return self(**self.tokenize(texts))
+
+    def encode(self, texts: Sequence[str], chunk_size: int = 0) -> Tensor:
+        """B strings -> (B, width). Equal strings are encoded once; a frozen encoder remembers what it has read.
+
+        chunk_size  n > 0: n texts at a time, whose activations are not kept (chunks.py)
+        """
         unique = list(dict.fromkeys(texts))
-        if self.is_trained:
-            features = self(**self.tokenize(unique))  # (U, width)
+        if self.is_trained and chunk_size:
+            parts = [unique[i : i + chunk_size] for i in range(0, len(unique), chunk_size)]
+            features = torch.cat([again_in_backward(self.one_pass, self.model, part) for part in parts])  # (U, width)
+        elif self.is_trained:
+            features = self.one_pass(unique)  # (U, width)
         else:
             new = [text for text in unique if text not in self._kept]
             for start in range(0, len(new), 64):
                 with torch.no_grad():
-                    chunk = self(**self.tokenize(new[start : start + 64]))
+                    chunk = self.one_pass(new[start : start + 64])
                 self._kept.update(zip(new[start : start + 64], chunk, strict=True))
             features = torch.stack([self._kept[text] for text in unique]).to(self.model.device)
         place = {text: i for i, text in enumerate(unique)}

@@ -75,6 +75,7 @@ def few_shot(
     seed: int = 0,
     cache: str | Path | None = None,
     progress: bool = True,
+    root: str | Path | None = None,
 ) -> dict:
     """Score a manifest by one of PROTOCOLS -> the JSON of `evaluate`: means over folds, a metric dict a fold.
 
@@ -83,6 +84,7 @@ def few_shot(
     published  as the authors' code does it: adapters.py, and the Tip-Adapters see test pictures augmented at random
     seed       of the adapters and the bootstrap
     cache      a folder that keeps the pictures' features for the next call (features.py)
+    root       a folder under which pictures may lie too (manifests.py)
     "truth" and "guess" hold a list a fold, in the order of `split`. "ci95" draws the set's pictures anew, not the shots.
     InputError: no row of a class, too few rows, a picture that does not decode.
     """
@@ -92,7 +94,7 @@ def few_shot(
         raise InputError(f"folds is {folds}: give a whole number of 1 or more")
     probe = protocol == "linear-probe"
     kind = "features" if probe else "vectors"
-    frame, truth, left_out = labelled_rows(dataset, classes)
+    frame, truth, left_out = labelled_rows(dataset, classes, root)
     try:
         splits = [split(truth, shots, fold, names=classes) for fold in range(folds)]
     except InputError as error:

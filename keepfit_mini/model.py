@@ -20,8 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .chunks import in_chunks
 from .config import InputError, ModelConfig, write_aside
 from .encoders import ImageEncoder, Projection, TextEncoder, word_tokenizer
+from .gather import join_lists, join_rows
 from .mixed_loss import mixed_loss, soft_targets
 from .prompts import conditions
 from .text_revision import TextFusion, TextRevision
@@ -55,6 +57,7 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         self.text_revision = TextRevision(config.dim, config.heads, config.dropout, config.normalize_over)
         self.text_fusion = TextFusion(config.dim, config.dropout, config.normalize_over) if config.fusion else None
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.chunk_size = 0  # TrainConfig.chunk_size, while it trains
 
     @property
     def scale(self) -> Tensor:
@@ -86,7 +89,9 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         """
         image, text = self._encode(public)  # (B, D), (B, D)
         expert_image, expert_text = self._encode(expert) if expert else (None, None)  # (M, D), (M, D)
-        names = public["category"] if targets == "category" else range(len(image))  # identity: each row its own category
+        image, text, expert_image, expert_text = join_rows(image, text, expert_image, expert_text)  # B, M over all processes
+        # identity: each row is its own category
+        names = join_lists(public["category"]) if targets == "category" else range(len(image))
         targets = soft_targets(names).to(image.device)  # (B, B)
         return mixed_loss(
             variant, image, text, expert_image, expert_text, self.scale, targets,
@@ -94,11 +99,12 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         )  # fmt: skip
 
     def _encode(self, batch: dict) -> tuple[Tensor, Tensor]:
+        encoder = self.image_encoder
         if "activation" in batch:  # the frozen stages were computed beforehand
-            features = self.image_encoder.trained(batch["activation"].float())
+            features = in_chunks(lambda x: encoder.trained(x.float()), encoder, batch["activation"], self.chunk_size)
         else:
-            features = self.image_encoder(batch["image"])
-        return self.image_projection(features), self.encode_text(batch["text"])
+            features = in_chunks(encoder, encoder, batch["image"], self.chunk_size)
+        return self.image_projection(features), self.text_projection(self.text_encoder.encode(batch["text"], self.chunk_size))
 
     # ------------------------------------------------------------------------------------------------ save and load
 
@@ -138,10 +144,10 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
                 raise InputError(f"no {name} there: give a finished run, or finish it with pretrain --resume", folder)
         try:
             config = ModelConfig(**json.loads((folder / "config.json").read_text())["model"])
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("not the config.json of a keepfit_mini model", folder / "config.json") from error
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError("not the config.json of a keepfit_mini model: restore it", folder / "config.json") from error
         tokenizer = None
         if config.text_encoder == "bert-mini" and not (folder / "tokenizer").is_dir():
             raise InputError("no folder tokenizer/ there: copy it from where the model was saved", folder)
@@ -149,7 +155,13 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
             from transformers import AutoTokenizer
 
             tokenizer = from_source(AutoTokenizer, str(folder / "tokenizer"))
-        model = cls(config, pretrained=False, tokenizer=tokenizer)
+        try:
+            model = cls(config, pretrained=False, tokenizer=tokenizer)
+        except (ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:  # numbers that make no network
+            if isinstance(error, InputError):
+                raise
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"describes no model that can be built ({reason}): restore it", folder / "config.json") from error
         try:
             model.load_state_dict(load_file(folder / "model.safetensors", device=str(map_location)))
         except (SafetensorError, RuntimeError) as error:

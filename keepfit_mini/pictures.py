@@ -1,13 +1,16 @@
 """Picture files -> pixels, and which rows are passed over because theirs do not decode.
 
-A file is a stranger's: only a few formats are tried, and one whose header claims absurd dimensions is refused before anything
-is decoded. Not about: augmentation and batches (data.py).
+A file is a stranger's: only a few formats are tried, one whose header claims absurd dimensions is refused before anything is
+decoded, and whatever Pillow stumbles over comes out as one of UNREADABLE. Not about: augmentation and batches (data.py).
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +22,35 @@ from torchvision.transforms.v2 import functional as F
 from .config import InputError
 
 HEADERS_CHECKED = 1000
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on a broken file
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what a broken file raises
 MAX_PIXELS = 100_000_000  # ten times a fundus camera's picture
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")  # EPS, say, would start Ghostscript
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # the exception says it; a line of the plugin's own is noise
+
+
+@contextmanager
+def stumbling() -> Iterator[None]:
+    """Pillow's plugins raise EOFError, zlib.error, KeyError, MemoryError, ...: all that is not in UNREADABLE becomes OSError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, large pictures, ...: it is read or it is not
+            yield
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"its header claims more than {MAX_PIXELS // 10**6} million pixels") from error
+    except UNREADABLE:
+        raise
+    except Exception as error:
+        raise OSError(f"broken file ({type(error).__name__}: {error})") from error
 
 
 def open_picture(path: str | Path) -> Image.Image:
     """A picture whose header was read, its pixels not yet. One of UNREADABLE: broken, unknown, or absurdly large."""
-    picture = Image.open(path, formats=FORMATS)
-    if picture.width * picture.height > MAX_PIXELS:
-        picture.close()
-        raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS // 10**6} million")
-    return picture
+    with stumbling():
+        picture = Image.open(path, formats=FORMATS)
+        if not 0 < picture.width * picture.height <= MAX_PIXELS:
+            picture.close()
+            raise ValueError(f"{picture.width} x {picture.height} pixels: one to {MAX_PIXELS // 10**6} million can be read")
+        return picture
 
 
 def read_picture(path: str | Path) -> Tensor:
@@ -38,19 +58,19 @@ def read_picture(path: str | Path) -> Tensor:
 
     Sixteen bits are brought down to eight (Pillow would make nearly all of them white). One of UNREADABLE if broken.
     """
-    with open_picture(path) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith("I"):
-            values = np.asarray(upright).astype(np.int64)
-            upright = Image.fromarray((values // (257 if values.max() > 255 else 1)).clip(0, 255).astype(np.uint8))
-        return F.pil_to_tensor(upright.convert("RGB"))
+    with stumbling(), open_picture(path) as picture:
+        ImageOps.exif_transpose(picture, in_place=True)  # no copies: at a hundred million pixels each is 400 MB
+        if picture.mode.startswith("I"):
+            values = np.asarray(picture)
+            picture = Image.fromarray((values // (257 if values.max() > 255 else 1)).clip(0, 255).astype(np.uint8))
+        return F.pil_to_tensor(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def fit_square(picture: Tensor, size: int) -> Tensor:
     """uint8 (3,H,W) -> float32 (3,size,size) in [0,1]: aspect kept, black at the right and the bottom, no mean/std."""
     height, width = picture.shape[-2:]
     longer = max(height, width) / size
-    pixels = picture.float() / 255
+    pixels = picture / 255
     if (height, width) != (size, size):
         pixels = F.resize(pixels, [max(1, int(height / longer)), max(1, int(width / longer))], antialias=True)
     return F.pad(pixels, [0, 0, size - pixels.shape[-1], size - pixels.shape[-2]])

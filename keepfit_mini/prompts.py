@@ -142,7 +142,11 @@ def mask_names(text: str, category: str, extra: tuple[str, ...] = ()) -> str:
         name = match[0].removesuffix(match["glued"] or "").lower()
         return (ADJECTIVE if name.endswith(("ic", "ous", "ed")) else NOUN) + (match["glued"] or "")
 
-    while pattern.search(text):  # again: "lens [lens opacity] opacity" closes up to another name
+    if pattern.search(text):
+        text = re.sub(r"\s+", " ", text)  # as TIDY ends; and a page of blanks would take it minutes
+    for _ in range(20):  # again: "lens [lens opacity] opacity" closes up to another name. A "change" would never end
+        if not pattern.search(text):
+            break
         text = pattern.sub(mark, text)
         for wrong, right in TIDY:
             text = wrong.sub(right, text)

@@ -2,7 +2,8 @@
 
 Each step takes a public batch (label prompts) and an expert batch (captions), sums the variant's losses and steps AdamW.
 A run folder holds config.json, metrics.jsonl, checkpoints/ (for a resume) and, once finished, model.safetensors.
-Not about: what the losses are (mixed_loss.py) or how batches are drawn (data.py).
+With W processes a step sees W batches as one (gather.py). Not about: what the losses are (mixed_loss.py), how batches are
+drawn (data.py), or how a checkpoint is kept (checkpoints.py).
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ import dataclasses
 import json
 import math
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import send_to_device, set_seed
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from .checkpoints import read_checkpoint, write_checkpoint
 from .config import InputError, ModelConfig, TrainConfig, versions, write_aside
-from .data import Pictures, Visits, collate, steps_per_epoch
+from .data import Pictures, Visits, collate, cuts
 from .frozen_stages import keep_activations
+from .gather import join_lists
 from .manifests import exclude_categories, fingerprint, keep_share, read_manifests
 from .model import KeepFIT
 from .pictures import drop_undecodable, limit_bad, report_bad
 from .stop_request import StopRequest
 
-CHECKPOINTS_KEPT = 2
+BEGUN = {"checkpoints", "config.json.part", "metrics.jsonl"}  # all that a kill in a run's first moments can leave
 
 
 def warmup_cosine(optimizer, steps_per_epoch: int, warmup_epochs: float, schedule_epochs: float) -> LambdaLR:
@@ -56,6 +57,7 @@ def pretrain(
     resume: bool = False,
     progress: bool = True,
     cache: str | Path | None = None,
+    root: str | Path | None = None,
 ) -> KeepFIT:
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
@@ -63,23 +65,26 @@ def pretrain(
     resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad and
             num_workers are taken from train_config
     cache   a folder where what frozen stages give is kept for the next run (frozen_stages.py)
+    root    a folder in which pictures may lie beside the manifests' own (manifests.py)
     InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume, other data than before.
     """
     out = Path(out)
-    if resume and not (out / "config.json").is_file():
+    begun = (out / "config.json").is_file()
+    if resume and not begun and not (out.is_dir() and {path.name for path in out.iterdir()} <= BEGUN):
         raise InputError("no run there to resume: give the folder of an interrupted run, or leave --resume away", out)
     if resume and (out / "model.safetensors").is_file():
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)  # killed after the last word was written
         return KeepFIT.from_pretrained(out)
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("exists already: choose another folder, delete it, or go on with --resume", out)
-    if resume:
-        model_config, begun = read_configs(out)
-        train_config = dataclasses.replace(begun, max_bad=train_config.max_bad, num_workers=train_config.num_workers)
+    if resume and begun:
+        model_config, before = read_configs(out)
+        train_config = dataclasses.replace(before, max_bad=train_config.max_bad, num_workers=train_config.num_workers)
     t = train_config
     if t.uses_experts and not expert:
         raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
 
-    public_frame = exclude_categories(read_manifests(public, "label"), t.exclude_categories)
+    public_frame = exclude_categories(read_manifests(public, "label", root), t.exclude_categories)
     if public_frame.empty:
         raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less")
     if len(public_frame) < 2:
@@ -87,7 +92,7 @@ def pretrain(
     public_frame = drop_undecodable(keep_share(public_frame, t.public_share, t.seed), t.max_bad)
     expert_frame = None
     if t.uses_experts:
-        expert_frame = drop_undecodable(keep_share(read_manifests(expert, "text"), t.expert_share, t.seed), t.max_bad)
+        expert_frame = drop_undecodable(keep_share(read_manifests(expert, "text", root), t.expert_share, t.seed), t.max_bad)
 
     set_seed(t.seed)
     texts = list(public_frame["labels"].explode().unique()) + (list(expert_frame["text"]) if t.uses_experts else [])
@@ -96,10 +101,13 @@ def pretrain(
     accelerator = Accelerator(mixed_precision=t.mixed_precision)
     if accelerator.process_index:
         set_seed(t.seed, device_specific=True)  # other processes, other dropout; the first stays as if alone
-    public_set = Pictures(public_frame, model_config.image_size, t.seed, prompts=True, augmented=t.augment, views=t.views)
-    expert_set = None
+    if t.exact:
+        make_exact(model)
+    size, room, expert_set = model_config.image_size, t.cache_gb * 1e9, None
     if t.uses_experts:
-        expert_set = Pictures(expert_frame, model_config.image_size, t.seed, prompts=False, augmented=False, views=t.views)
+        expert_set = Pictures(expert_frame, size, t.seed, prompts=False, augmented=False, views=t.views, cache=room)
+        room -= expert_set.resized.bytes
+    public_set = Pictures(public_frame, size, t.seed, prompts=True, augmented=t.augment, views=t.views, cache=room)
     run = Run(out, model, t, accelerator, public_set, expert_set, progress, cache)
     run.begin(resume, {"public": fingerprint(public_frame), "expert": fingerprint(expert_frame)})
     run.train()
@@ -107,17 +115,31 @@ def pretrain(
     return accelerator.unwrap_model(run.model).eval()
 
 
+def make_exact(model: KeepFIT) -> None:
+    """No dropout anywhere and batch norm on running statistics: what is left does not depend on how a batch is cut."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.image_encoder.batch_norm = "running"
+
+
 def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
     """The two configs of a run folder."""
     try:
         saved = json.loads((run / "config.json").read_text())
         return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("not the config.json of a run", run / "config.json") from error
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError("not the config.json of a run: restore it, or start a new run", run / "config.json") from error
 
 
 class Run:
-    """A run folder and what changes while it trains: model, optimiser, schedule, place in the data."""
+    """A run folder and what changes while it trains: model, optimiser, schedule, place in the data.
+
+    The place is `step`, `epoch`, `row` (public rows of this epoch that were seen) and `drawn` (expert rows drawn in it), all
+    counted over every process, so a resume with fewer or more of them goes on at the right row.
+    """
 
     def __init__(self, out, model, config: TrainConfig, accelerator, public: Pictures, expert: Pictures | None, progress,
                  cache=None):  # fmt: skip
@@ -127,15 +149,17 @@ class Run:
             if module is not None and needed not in config.variant.split("+"):
                 module.requires_grad_(False)  # unused in this variant; DistributedDataParallel wants to know
         model = model.to(memory_format=torch.channels_last)
+        model.chunk_size = config.chunk_size
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        fused = accelerator.device.type in ("cpu", "cuda")  # one pass over each tensor instead of ten
+        optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
         world = accelerator.num_processes
-        self.steps = math.ceil(steps_per_epoch(len(public), config.batch_size) / world)  # per process and epoch
+        self.size, self.least = config.batch_size * world, max(2, world)  # of a joined batch
+        self.steps = len(cuts(len(public), self.size, 0, self.least))  # an epoch
         schedule = warmup_cosine(optimizer, self.steps, config.warmup_epochs, config.schedule_epochs or config.epochs)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.schedule = schedule
-        accelerator.register_for_checkpointing(schedule)
-        self.step = 0
+        self.step = self.epoch = self.row = self.drawn = 0
         self.bad: dict[str, list[int]] = {"public": [], "expert": []}
         self.log = None
 
@@ -150,25 +174,45 @@ class Run:
                     self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad, self.cache)
         self.model.train()
         with StopRequest() as stopped:
-            for epoch in range(self.step // self.steps, config.epochs):
-                self._one_epoch(epoch, stopped)
+            while self.epoch < config.epochs:
+                self._one_epoch(stopped)
 
-    def _one_epoch(self, epoch: int, stopped: StopRequest) -> None:
-        config, first = self.config, self.step % self.steps
+    def _one_epoch(self, stopped: StopRequest) -> None:
+        config = self.config
+        parts = cuts(len(self.public), self.size, self.row, self.least)
         bar = tqdm(
-            total=self.steps,
-            initial=first,
-            desc=f"epoch {epoch + 1}/{config.epochs}",
+            total=self.row // self.size + len(parts),
+            initial=self.row // self.size,
+            desc=f"epoch {self.epoch + 1}/{config.epochs}",
             disable=not (self.progress and self.accelerator.is_main_process),
         )
         with bar:
-            for public, expert in self._batches(epoch, first):
-                self._one_step(epoch, public, expert, bar)
+            for (_, end), public, expert in self._batches(parts):
+                self._one_step(public, expert, bar)
+                self._move_on(end)
                 stop = self._any(bool(stopped))
                 if self.step == 1 or self.step % config.checkpoint_every == 0 or stop:
                     self.checkpoint()
                 if stop:
                     raise KeyboardInterrupt
+
+    def _move_on(self, end: int) -> None:
+        """To the place after a step whose joined batch ended at this row of the epoch's order."""
+        self.step += 1
+        self.row, self.drawn = end, self.drawn + self._expert_rows()
+        if end == len(self.public):
+            self.epoch, self.row, self.drawn = self.epoch + 1, 0, 0
+        self._set_rate()
+
+    def _set_rate(self) -> None:
+        """The learning rate of the place; computed from it, so that a checkpoint holds no schedule."""
+        steps = self.epoch * self.steps + self.row // self.size  # of this number of processes
+        groups = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
+        for group, base, factor in groups:
+            group["lr"] = base * factor(steps)
+
+    def _expert_rows(self) -> int:
+        return (self.config.expert_batch_size or self.config.batch_size) * self.accelerator.num_processes
 
     def _any(self, flag: bool) -> bool:
         """Whether it holds in any process: all must stop, or pass a step over, together."""
@@ -177,21 +221,23 @@ class Run:
         flags = self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device))
         return flags.item() > 0
 
-    def _one_step(self, epoch: int, public: dict, expert: dict | None, bar: tqdm) -> None:
-        config, begin = self.config, time.perf_counter()
+    def _one_step(self, public: dict, expert: dict | None, bar: tqdm) -> None:
+        config = self.config
         self._set_bad_aside("public", public)
         if expert is not None:
             self._set_bad_aside("expert", expert)
         empty = not public["row"] or (expert is not None and not expert["row"])  # broken pictures only
-        line = {"step": self.step + 1, "epoch": epoch}
+        line = {"step": self.step + 1, "epoch": self.epoch}
         if not self._any(empty):
             total, parts = self.model(public, expert, config.variant, config.revision_weight, config.targets)
-            if not torch.isfinite(total):
-                raise InputError(f"loss is {total.item()} at step {self.step + 1}: public rows {public['row']}; lower lr")
+            line |= {"loss": total.item(), **{name: part.item() for name, part in parts.items()}}
+            if not math.isfinite(line["loss"]):
+                self._refuse_step(line, public, expert)
             self.accelerator.backward(total)
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-            line |= {"loss": total.item(), **{name: part.item() for name, part in parts.items()},
-                     "lr": self.optimizer.param_groups[0]["lr"], "grad_norm": float(norm)}  # fmt: skip
+            line |= {"lr": self.optimizer.param_groups[0]["lr"], "grad_norm": float(norm)}
+            if not math.isfinite(line["grad_norm"]) and self.accelerator.scaler is None:  # a scaler passes such a step over
+                self._refuse_step(line, public, expert)
             self.optimizer.step()
             self.accelerator.unwrap_model(self.model).clamp_scale()
             self.optimizer.zero_grad(set_to_none=True)
@@ -199,36 +245,48 @@ class Run:
             shown = {k: f"{line[k]:.3g}" for k in ("loss", "public", "expert", "revision") if line[k]}
             shown["temperature"] = f"{1 / line['scale']:.3g}"
             bar.set_postfix(shown, refresh=False)
-        self.schedule.step()
-        self.step += 1
         bar.update()
         if self.accelerator.is_main_process:
-            line["seconds"] = round(time.perf_counter() - begin, 4)
             self.log.write(json.dumps(line) + "\n")
 
-    def _batches(self, epoch: int, first: int):
-        """Pairs of (public batch, expert batch or None) of one epoch, from step `first` on."""
-        config = self.config
-        public = self._loader(self.public, config.batch_size, False, epoch, first)
-        if self.expert is None:
-            return ((batch, None) for batch in public)
-        size = config.expert_batch_size or config.batch_size
-        return zip(public, self._loader(self.expert, size, True, epoch, first), strict=False)
+    def _refuse_step(self, line: dict, public: dict, expert: dict | None) -> None:
+        """A loss or gradient that is no number would spoil every weight: name the batch and stop."""
+        file = self.out / "nonfinite.json"
+        rows = {"public": join_lists(public["row"]), "expert": join_lists(expert["row"]) if expert else []}
+        if self.accelerator.is_main_process:
+            named = {}
+            for side, numbers in rows.items():
+                frame = (self.public if side == "public" else self.expert).frame if numbers else None
+                named[side] = [frame.loc[row, ["file", "row", "image", "text"]].to_dict() for row in numbers]
+            write_aside(file, json.dumps({**line, **named}, indent=2, default=int, ensure_ascii=False) + "\n")
+        first = self.public.frame.iloc[rows["public"][0]]
+        what = "loss" if not math.isfinite(line["loss"]) else "gradient"
+        raise InputError(
+            f"{what} is not finite at step {line['step']}, batch of public row {first['row']} and {len(rows['public']) - 1} more "
+            f"(all named in {file}): look at them, or start again with a lower --lr",
+            first["file"], int(first["row"]),
+        )  # fmt: skip
 
-    def _loader(self, pictures: Pictures, batch_size: int, replacement: bool, epoch: int, first: int) -> DataLoader:
-        world = self.accelerator.num_processes
-        steps = steps_per_epoch(len(self.public), self.config.batch_size)
-        visits = Visits(len(pictures), batch_size, steps, self.config.seed, replacement)
-        visits.epoch, visits.first_step = epoch, first * world
-        loader = DataLoader(
+    def _batches(self, parts: list[tuple[int, int]]):
+        """(part, public batch, expert batch or None) of each step of this epoch that is left."""
+        public = self._loader(self.public, parts, False)
+        expert = [None] * len(parts)
+        if self.expert is not None:
+            n = self._expert_rows()
+            expert = self._loader(self.expert, [(self.drawn + i * n, self.drawn + (i + 1) * n) for i in range(len(parts))], True)
+        for batches in zip(parts, public, expert, strict=True):
+            yield send_to_device(batches, self.accelerator.device, non_blocking=True)
+
+    def _loader(self, pictures: Pictures, parts: list[tuple[int, int]], replacement: bool) -> DataLoader:
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        return DataLoader(
             pictures,
-            batch_sampler=visits,
+            batch_sampler=Visits(len(pictures), parts, self.config.seed, self.epoch, replacement, rank, world),
             collate_fn=collate,
             num_workers=self.config.num_workers,
             pin_memory=self.accelerator.device.type == "cuda",
             generator=torch.Generator(),  # its own, so that opening a loader takes nothing from the dropout's chance
         )
-        return self.accelerator.prepare_data_loader(loader)
 
     def _set_bad_aside(self, side: str, batch: dict) -> None:
         frame = (self.public if side == "public" else self.expert).frame
@@ -242,13 +300,9 @@ class Run:
 
     def begin(self, resume: bool, data: dict[str, str]) -> None:
         """Make the run folder, or go back to its newest checkpoint that can be read; data: fingerprints of both sides."""
-        if resume:
+        if resume and (self.out / "config.json").is_file():
             self._go_back(data)
-        lines = []
         if self.accelerator.is_main_process:
-            (self.out / "checkpoints").mkdir(parents=True, exist_ok=True)
-            if resume and (self.out / "metrics.jsonl").is_file():  # steps after the checkpoint will come again
-                lines = (self.out / "metrics.jsonl").read_text().splitlines(keepends=True)[: self.step]
             model = self.accelerator.unwrap_model(self.model)
             config = {
                 "model": dataclasses.asdict(model.config),
@@ -256,9 +310,12 @@ class Run:
                 "data": data,
                 "versions": versions(),
             }
+            (self.out / "checkpoints").mkdir(parents=True, exist_ok=True)
+            log = self.out / "metrics.jsonl"  # steps after the checkpoint will come again
+            lines = log.read_text().splitlines(keepends=True)[: self.step] if log.is_file() else []
+            write_aside(log, "".join(lines))
             write_aside(self.out / "config.json", json.dumps(config, indent=2) + "\n")
-            self.log = (self.out / "metrics.jsonl").open("w", buffering=1)
-            self.log.writelines(lines)
+            self.log = log.open("a", buffering=1)  # a line is out of this process before the next step begins
         self.accelerator.wait_for_everyone()
 
     def _go_back(self, data: dict[str, str]) -> None:
@@ -266,30 +323,14 @@ class Run:
         for side in ("public", "expert"):
             if before[side] != data[side]:
                 raise InputError(f"was begun with other {side} rows: give the same manifests, or start a new run", self.out)
-        checkpoints = sorted((self.out / "checkpoints").glob("step-*[0-9]"), reverse=True)
-        for checkpoint in checkpoints:
-            try:
-                self.accelerator.load_state(checkpoint)
-            except Exception as error:  # files that are missing, cut off, not tensors, ...: the one before may be whole
-                print(f"passed over: {checkpoint} cannot be read ({type(error).__name__})", file=sys.stderr)
-                continue
-            self.step = int(checkpoint.name.removeprefix("step-"))
-            return
-        if checkpoints:
-            raise InputError("none of its checkpoints can be read: delete the folder and start again", self.out)
+        place = read_checkpoint(self.out / "checkpoints", self.accelerator)
+        if place is not None:
+            self.step, self.epoch, self.row, self.drawn = (place[name] for name in ("step", "epoch", "row", "drawn"))
+            self._set_rate()
 
     def checkpoint(self) -> None:
-        """Write the whole state aside, rename it, keep the last two."""
-        folder = self.out / "checkpoints" / f"step-{self.step:08d}"
-        part = folder.with_name(folder.name + ".part")
-        self.accelerator.save_state(str(part))
-        self.accelerator.wait_for_everyone()  # each process writes its random state
-        if self.accelerator.is_main_process:
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-            for old in sorted(folder.parent.glob("step-*[0-9]"))[:-CHECKPOINTS_KEPT]:
-                shutil.rmtree(old)
-        self.accelerator.wait_for_everyone()
+        place = {"step": self.step, "epoch": self.epoch, "row": self.row, "drawn": self.drawn}
+        write_checkpoint(self.out / "checkpoints", self.accelerator, place)
 
     def finish(self) -> None:
         """Write the weights; what a resume needed goes."""

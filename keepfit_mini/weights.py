@@ -86,7 +86,8 @@ def from_source(kind, source: str, **settings):
     """A transformers model or tokenizer from a local folder or a hub name; failure is one clear line, at once."""
     online = Path(source).is_dir() or hub_reachable()
     try:
-        return kind.from_pretrained(source, local_files_only=not online, **settings)
+        # trust_remote_code=False: a tokenizer that brings code of its own is refused, and nobody is asked whether to run it
+        return kind.from_pretrained(source, local_files_only=not online, trust_remote_code=False, **settings)
     except Exception as error:  # transformers raises OSError, ValueError, ... for what is not as it says
         if not online:
             raise InputError("not kept here and the hub cannot be reached: give a local folder", source) from error

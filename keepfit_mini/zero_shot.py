@@ -42,12 +42,17 @@ def probabilities(model: KeepFIT, image: Tensor, classes: Tensor) -> Tensor:
     return (model.scale.cpu() * image.cpu() @ classes.cpu().T).softmax(dim=1)
 
 
-def labelled_rows(path: str | Path, classes: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, int]:
-    """A manifest -> rows that have exactly one of the classes, their class numbers (N,), how many were left out."""
+def labelled_rows(
+    path: str | Path, classes: Sequence[str], root: str | Path | None = None
+) -> tuple[pd.DataFrame, np.ndarray, int]:
+    """A manifest -> rows that have exactly one of the classes, their class numbers (N,), how many were left out.
+
+    root  as in manifests.read_manifest
+    """
     wanted = [name.strip().casefold() for name in classes]
     if len(set(wanted)) < max(2, len(wanted)):
         raise InputError(f"classes {', '.join(classes)!r}: give two or more different names")
-    frame = read_manifest(path)
+    frame = read_manifest(path, root=root)
     found = [[wanted.index(c) for c in {v.casefold() for v in labels} if c in wanted] for labels in frame["labels"]]
     keep = np.array([len(f) == 1 for f in found])
     truth = np.array([f[0] for f in found if len(f) == 1], dtype=int)
@@ -81,14 +86,16 @@ def zero_shot(
     seed: int = 0,
     progress: bool = True,
     cache: str | Path | None = None,
+    root: str | Path | None = None,
 ) -> dict:
     """Score a manifest -> the JSON of `evaluate`, plus "recall" per class, "confusion" (C,C, rows are truth), and
     "truth" and "guess" of each picture, so that two runs can be compared picture by picture.
 
     cache  a folder that keeps the pictures' features for the next call (features.py)
+    root   a folder under which pictures may lie too (manifests.py)
     InputError: no row of a class, a picture that does not decode (an evaluation never passes one over).
     """
-    frame, truth, left_out = labelled_rows(dataset, classes)
+    frame, truth, left_out = labelled_rows(dataset, classes, root)
     vectors = class_vectors(model, classes, prompts)  # (C, D)
     image = labelled_features(model, frame, dataset, cache, progress)["vectors"]  # (N, D)
     guess = probabilities(model, image, vectors).numpy()  # (N, C)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import keepfit_mini as kf
-from keepfit_mini.data import Pictures, Visits, collate, steps_per_epoch
+from keepfit_mini.data import Pictures, Visits, collate, cuts
 from keepfit_mini.manifests import exclude_categories, keep_share, read_manifest, read_manifests
 from keepfit_mini.pictures import drop_undecodable, read_picture
 
@@ -159,16 +159,13 @@ def test_collate_sets_broken_pictures_aside(folder):
 
 
 def test_public_rows_come_once_an_epoch_and_experts_with_replacement():
-    visits = Visits(rows=10, batch_size=4, steps=3, seed=0, replacement=False)
-    epochs = []
-    for visits.epoch in (0, 1):
-        epochs.append([row for batch in visits for _, row in batch])
-    alone = Visits(rows=9, batch_size=4, steps=steps_per_epoch(9, 4), seed=0, replacement=False)
-    assert [len(batch) for batch in alone] == [4, 5]  # never a batch of one
+    epochs = [[row for batch in Visits(10, cuts(10, 4), 0, epoch, False) for _, row in batch] for epoch in (0, 1)]
+    assert [end - begin for begin, end in cuts(9, 4)] == [4, 5]  # never a batch of one
+    assert cuts(1, 4) == [(0, 1)] and cuts(9, 4, first=8) == [(8, 9)] and cuts(14, 4, least=3) == [(0, 4), (4, 8), (8, 14)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10)) and epochs[0] != epochs[1]
-    visits.epoch, visits.first_step = 0, 1
-    assert [row for batch in visits for _, row in batch] == epochs[0][4:]  # a resume goes on at the right row
-    experts = list(Visits(rows=3, batch_size=4, steps=3, seed=0, replacement=True))
+    later = Visits(10, cuts(10, 4, first=4), 0, 1, False)
+    assert [row for batch in later for _, row in batch] == epochs[1][4:]  # a resume goes on at the right row
+    experts = list(Visits(3, [(0, 4), (4, 8), (8, 12)], 0, 0, True))
     assert [len(batch) for batch in experts] == [4, 4, 4]
 
 

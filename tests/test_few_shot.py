@@ -391,7 +391,7 @@ def test_the_probe_needs_no_description_of_a_class(model, drawn, tmp_path):
     images = kf.read_manifest(drawn["unseen_odir"])["image"]
     rows = [f"{image},{name}" for image, name in zip(images, ["zebra", "normal"] * 6, strict=False)]
     (tmp_path / "set.csv").write_text("\n".join(["image,label", *rows]) + "\n")
-    call = {"shots": 2, "folds": 1, "progress": False}
+    call = {"shots": 2, "folds": 1, "progress": False, "root": drawn["unseen_odir"].parent}
     assert kf.few_shot(model, tmp_path / "set.csv", ["normal", "zebra"], "linear-probe", **call)["n"] == 12
     with pytest.raises(kf.InputError, match="zebra.*names"):
         kf.few_shot(model, tmp_path / "set.csv", ["normal", "zebra"], "tip-adapter", **call)
@@ -403,4 +403,5 @@ def test_a_broken_picture_is_refused_with_its_row(model, drawn, tmp_path):
     rows = [f"{good},{name}" for name in ("normal", "cataract") for _ in range(9)]
     (tmp_path / "set.csv").write_text("\n".join(["image,label", *rows, "broken.png,cataract", f"{good},normal"]) + "\n")
     with pytest.raises(kf.InputError, match=r"set.csv, row 20: picture .*broken.png"):
-        kf.few_shot(model, tmp_path / "set.csv", ["normal", "cataract"], "tip-adapter", 1, progress=False)
+        call = {"progress": False, "root": drawn["unseen_odir"].parent}
+        kf.few_shot(model, tmp_path / "set.csv", ["normal", "cataract"], "tip-adapter", 1, **call)

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -29,8 +27,8 @@ def lines(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def unlike_time(run):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(run)]
+def log(run):
+    return (run / "metrics.jsonl").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_the_run_folder(run, drawn, quick):
 
 def test_one_seed_decides_everything(run, drawn, quick, tmp_path):
     kf.pretrain(*quick, drawn["public"], drawn["expert"], tmp_path / "again", progress=False)
-    assert unlike_time(run) == unlike_time(tmp_path / "again")
+    assert log(run) == log(tmp_path / "again")
     assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(tmp_path / "again").values(), strict=True))
 
 
@@ -94,7 +92,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(run, drawn, quick, tmp_path, 
         kf.KeepFIT.from_pretrained(out)
     monkeypatch.setattr(trainer.Run, "_one_step", one_step)
     kf.pretrain(quick[0], train, drawn["public"], drawn["expert"], out, resume=True, progress=False)
-    assert unlike_time(run) == unlike_time(out)
+    assert log(run) == log(out)
     assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(out).values(), strict=True))
 
 
@@ -103,7 +101,7 @@ def test_ctrl_c_saves_first_and_gives_the_signal_back(run, drawn, quick, tmp_pat
 
     def press(self, *args):
         one_step(self, *args)
-        if self.step == 5:
+        if self.step == 4:  # the fifth
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(trainer.Run, "_one_step", press)
@@ -113,7 +111,7 @@ def test_ctrl_c_saves_first_and_gives_the_signal_back(run, drawn, quick, tmp_pat
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.setattr(trainer.Run, "_one_step", one_step)
     kf.pretrain(*quick, drawn["public"], drawn["expert"], out, resume=True, progress=False)
-    assert unlike_time(run) == unlike_time(out)
+    assert log(run) == log(out)
 
 
 def test_resume_of_a_finished_run_changes_nothing_and_of_no_run_is_refused(run, drawn, quick, tmp_path):
@@ -233,20 +231,7 @@ def test_a_broken_newest_checkpoint_falls_back_and_says_so(run, drawn, quick, tm
     (newest / "optimizer.bin").unlink()
     kf.pretrain(quick[0], train, drawn["public"], drawn["expert"], out, resume=True, progress=False)
     assert f"{newest.name} cannot be read" in capsys.readouterr().err
-    assert unlike_time(run) == unlike_time(out)
-
-
-def test_two_processes_train_every_kind_of_weight(drawn, tmp_path):
-    """DistributedDataParallel refuses weights that take no part in the loss, and both processes must stay in step."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531"]
-    command += ["-m", "keepfit_mini", "pretrain", "--public", drawn["public"], "--expert", drawn["expert"], "--epochs", "1"]
-    command += ["--image-size", "48", "--out", tmp_path / "run"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    steps = -(-len(pd.read_csv(drawn["public"])) // kf.PRESETS["mini"][1].batch_size)
-    assert [line["step"] for line in lines(tmp_path / "run")] == list(range(1, -(-steps // 2) + 1))
-    kf.KeepFIT.from_pretrained(tmp_path / "run")
+    assert log(run) == log(out)
 
 
 def test_excluded_categories_never_enter_a_batch(drawn, quick, tmp_path, monkeypatch):
