@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .adapters import adapt
+from .bench_page import as_markdown, line
 from .config import PRESETS, InputError, ModelConfig, versions, write_aside
 from .data import Pictures, collate
 from .drawn_sets import draw_sets
@@ -182,6 +183,28 @@ def adapters(case: Case) -> dict:
     return {p: rate(lambda p=p: adapt(p, x, labels, test, centres), 1, case.budget / 2) for p in protocols}
 
 
+def large_batch(case: Case, rows: int, chunk_size: int) -> dict:
+    """Forward and backward pass of `rows` public and `rows` expert pairs, their pixels in memory before: peak memory."""
+    model = case.model().train()
+    model.chunk_size = chunk_size
+    sides = batches(rows, case.config.image_size, 0)
+    seconds: list[float] = []
+
+    def work() -> None:
+        seconds.append(timed(lambda: model(*sides, VARIANT)[0].backward()))
+
+    grown = peak_growth(work)
+    return {"rows_a_side": rows, "chunk_size": chunk_size, "peak_memory_mb": grown, "seconds": seconds[0]}
+
+
+def batch_32(case: Case) -> dict:
+    return large_batch(case, 8 if case.fast else 32, 0)
+
+
+def batch_512(case: Case) -> dict:
+    return large_batch(case, 32 if case.fast else 512, 8 if case.fast else 32)
+
+
 def published(case: Case) -> dict:
     return versus_published(case.fast, repetitions=1 if case.fast else 3)
 
@@ -194,6 +217,8 @@ MEASUREMENTS: dict[str, tuple[Callable[[Case], dict], bool]] = {
     "step": (step, True),
     "extract": (extract, True),
     "adapters": (adapters, True),
+    "batch of 32": (batch_32, False),
+    "batch of 512": (batch_512, False),
 }
 
 
@@ -250,67 +275,3 @@ def run_bench(out: Path, presets: Sequence[str] = tuple(PRESETS), fast: bool = F
     write_aside(file, json.dumps(result, indent=2) + "\n")
     write_aside(out / "bench.md", as_markdown(result))
     return result
-
-
-def line(found: dict) -> str:
-    """Figures of one measurement in one line."""
-    if "ratio" in found:
-        each = found["pairs_per_second"]
-        return f"{each['ours']:.2f} pairs/s, {found['ratio']:.2f} times the published step's {each['published']:.2f}"
-    if "per_second" in found:
-        memory = f", {found['peak_memory_mb']:.0f} MB" if "peak_memory_mb" in found else ""
-        return f"{found['per_second']:.3g}/s{memory}"
-    return ", ".join(f"{name} {line(value) if isinstance(value, dict) else value}" for name, value in found.items())
-
-
-COLUMNS = {  # header -> where it stands in a preset's measurements
-    "load, pictures/s": ("load", "workers_0", "per_second"),
-    "load, 2 workers": ("load", "workers_2", "per_second"),
-    "load, resized before": ("load", "kept", "per_second"),
-    "step, pairs/s": ("step", "per_second"),
-    "step, MB": ("step", "peak_memory_mb"),
-    "encode, pictures/s": ("encode", "per_second"),
-    "extract, pictures/s": ("extract", "cold", "per_second"),
-    "from the cache": ("extract", "cached", "per_second"),
-    "CLIP-Adapter, cells/s": ("adapters", "clip-adapter", "per_second"),
-    "Tip-Adapter-F, cells/s": ("adapters", "tip-adapter-f", "per_second"),
-}
-
-
-def as_markdown(result: dict) -> str:
-    machine = result["machine"]
-    text = [
-        "# How fast", "",
-        f"{machine['cores']} cores, {machine['threads']} threads, no GPU, torch {machine['torch']}, {result['date']}, "
-        f"`{result['command']}`. Pictures: {result['pictures']}. A load as fast as the "
-        "step never starves it; from the second epoch on it is that of pictures resized before.", "",
-        "| preset | pairs a side | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|",
-    ]  # fmt: skip
-    for preset, found in result["presets"].items():
-        cells = [preset, str(found["pairs_a_side"])]
-        for place in COLUMNS.values():
-            value = found
-            for key in place:
-                value = value.get(key, {})
-            cells.append(f"{value:.4g}" if isinstance(value, float) else "")
-        text.append(f"| {' | '.join(cells)} |")
-    if "ratio" in result["once"].get("published", {}):
-        text += against_published(result["once"]["published"])
-    return "\n".join(text) + "\n"
-
-
-def against_published(found: dict) -> list[str]:
-    each, tokens, parts = found["pairs_per_second"], found["tokens"], found["parts"]
-    apart, noise = found["gradient_difference"], found["gradient_noise"]
-    return [
-        "", "## Against the published step", "",
-        f"{found['pairs']} pairs a step, {found['pixels']} pixels, ResNet-50 and BERT-base, random weights. "
-        f"Texts: {found['texts']}; {tokens['real']} tokens, {tokens['padded']} with padding. "
-        f"Here {each['ours']:.2f} pairs/s, published {each['published']:.2f}: **{found['ratio']:.2f} times** as many. "
-        f"Without dropout the losses ({found['loss']:.4f}) are {found['loss_difference']:.1e} apart, "
-        f"the gradients {apart['image_encoder']:.1e} (image encoder) and {apart['text_encoder']:.1e} (text encoder) of their "
-        f"length; the published one moves by {noise['image_encoder']:.1e} and {noise['text_encoder']:.1e} when pixels move by "
-        "1e-7 of themselves.", "",
-        "| seconds of a step | published | here |", "| --- | --- | --- |",
-        *(f"| {part} | {took:.2f} | {parts['ours'][part]:.2f} |" for part, took in parts["published"].items()),
-    ]  # fmt: skip

@@ -189,7 +189,8 @@ class TextEncoder(nn.Module):
         """B strings -> {"input_ids", "attention_mask"} (B,L), cut at max_tokens, padded to the longest."""
         if self.tokenizer is None:
             raise InputError("this model has no tokenizer: use encode_tokens, or load one with KeepFIT.from_pretrained")
-        tokens = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens, padding=True, return_tensors="pt")
+        settings = {"truncation": True, "max_length": self.max_tokens, "padding": True, "return_tensors": "pt"}
+        tokens = self.tokenizer([whole(text) for text in texts], **settings)
         return {name: tokens[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -234,6 +235,8 @@ class TextEncoder(nn.Module):
         chunk_size  n > 0: n texts at a time, whose activations are not kept (chunks.py)
         """
         unique = list(dict.fromkeys(texts))
+        if not unique:
+            raise InputError("no text was given: give one or more")
         if self.is_trained and chunk_size:
             parts = [unique[i : i + chunk_size] for i in range(0, len(unique), chunk_size)]
             features = torch.cat([again_in_backward(self.one_pass, self.model, part) for part in parts])  # (U, width)
@@ -250,6 +253,11 @@ class TextEncoder(nn.Module):
         return features[[place[text] for text in texts]]  # (U, width) -> (B, width)
 
 
+def whole(text: str) -> str:
+    """Half characters (lone surrogates, as of a file name that is no UTF-8) become question marks: no tokenizer takes them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def published_pooling(hidden_states: Sequence[Tensor]) -> Tensor:
     """Hidden states (layers+1 of (B,L,width), embeddings first) -> mean of layers 1, 2, last, over all L: (B,width)."""
     return torch.stack([hidden_states[1], hidden_states[2], hidden_states[-1]]).mean(dim=(0, 2))
@@ -264,7 +272,7 @@ def word_tokenizer(texts: Sequence[str], vocab_size: int = 8000):
     from transformers import PreTrainedTokenizerFast
 
     cutter = BertWordPieceTokenizer(lowercase=True)
-    clean = [cutter.normalizer.normalize_str(text) for text in texts]
+    clean = [cutter.normalizer.normalize_str(whole(text)) for text in texts]
     words = Counter(word for text in clean for word, _ in cutter.pre_tokenizer.pre_tokenize_str(text))
     characters = sorted({character for word in words for character in word})
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}

@@ -144,8 +144,8 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
                 raise InputError(f"no {name} there: give a finished run, or finish it with pretrain --resume", folder)
         try:
             config = ModelConfig(**json.loads((folder / "config.json").read_text())["model"])
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(str(error), folder / "config.json") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError("not the config.json of a keepfit_mini model: restore it", folder / "config.json") from error
         tokenizer = None

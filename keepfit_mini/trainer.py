@@ -128,8 +128,8 @@ def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
     try:
         saved = json.loads((run / "config.json").read_text())
         return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(str(error), run / "config.json") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError("not the config.json of a run: restore it, or start a new run", run / "config.json") from error
 

@@ -1,0 +1,81 @@
+"""What bench.py measured, as a line on the screen and as a page (bench.md). Not about: how it is measured."""
+
+from __future__ import annotations
+
+
+def line(found: dict) -> str:
+    """Figures of one measurement in one line."""
+    if "ratio" in found:
+        each = found["pairs_per_second"]
+        return f"{each['ours']:.2f} pairs/s, {found['ratio']:.2f} times the published step's {each['published']:.2f}"
+    if "rows_a_side" in found:
+        chunks = f" in chunks of {found['chunk_size']}" if found["chunk_size"] else ""
+        rows = found["rows_a_side"]
+        return f"{rows} + {rows} pairs{chunks}: {found['peak_memory_mb']:.0f} MB, {found['seconds']:.0f} s"
+    if "per_second" in found:
+        memory = f", {found['peak_memory_mb']:.0f} MB" if "peak_memory_mb" in found else ""
+        return f"{found['per_second']:.3g}/s{memory}"
+    return ", ".join(f"{name} {line(value) if isinstance(value, dict) else value}" for name, value in found.items())
+
+
+COLUMNS = {  # header -> where it stands in a preset's measurements
+    "load, pictures/s": ("load", "workers_0", "per_second"),
+    "load, 2 workers": ("load", "workers_2", "per_second"),
+    "load, resized before": ("load", "kept", "per_second"),
+    "step, pairs/s": ("step", "per_second"),
+    "step, MB": ("step", "peak_memory_mb"),
+    "encode, pictures/s": ("encode", "per_second"),
+    "extract, pictures/s": ("extract", "cold", "per_second"),
+    "from the cache": ("extract", "cached", "per_second"),
+    "CLIP-Adapter, cells/s": ("adapters", "clip-adapter", "per_second"),
+    "Tip-Adapter-F, cells/s": ("adapters", "tip-adapter-f", "per_second"),
+}
+
+
+def as_markdown(result: dict) -> str:
+    machine = result["machine"]
+    text = [
+        "# How fast", "",
+        f"{machine['cores']} cores, {machine['threads']} threads, no GPU, torch {machine['torch']}, {result['date']}, "
+        f"`{result['command']}`. Pictures: {result['pictures']}. A load as fast as the "
+        "step never starves it; from the second epoch on it is that of pictures resized before.", "",
+        "| preset | pairs a side | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|",
+    ]  # fmt: skip
+    for preset, found in result["presets"].items():
+        cells = [preset, str(found["pairs_a_side"])]
+        for place in COLUMNS.values():
+            value = found
+            for key in place:
+                value = value.get(key, {})
+            cells.append(f"{value:.4g}" if isinstance(value, float) else "")
+        text.append(f"| {' | '.join(cells)} |")
+    once = result["once"]
+    if "ratio" in once.get("published", {}):
+        text += against_published(once["published"])
+    small, large = once.get("batch of 32", {}), once.get("batch of 512", {})
+    if "rows_a_side" in small and "rows_a_side" in large:
+        text += [
+            "", "## A large batch on small memory", "",
+            "ResNet-50 at 224 pixels and BERT-base, random weights; forward and backward pass in a fresh process each, peak "
+            f"resident memory minus that before. {line(small)}. {line(large)}. "
+            f"That is **{large['peak_memory_mb'] / small['peak_memory_mb']:.2f} times** the memory "
+            f"for {large['rows_a_side'] // small['rows_a_side']} times the pairs; each chunk is encoded twice.",
+        ]  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def against_published(found: dict) -> list[str]:
+    each, tokens, parts = found["pairs_per_second"], found["tokens"], found["parts"]
+    apart, noise = found["gradient_difference"], found["gradient_noise"]
+    return [
+        "", "## Against the published step", "",
+        f"{found['pairs']} pairs a step, {found['pixels']} pixels, ResNet-50 and BERT-base, random weights. "
+        f"Texts: {found['texts']}; {tokens['real']} tokens, {tokens['padded']} with padding. "
+        f"Here {each['ours']:.2f} pairs/s, published {each['published']:.2f}: **{found['ratio']:.2f} times** as many. "
+        f"Without dropout the losses ({found['loss']:.4f}) are {found['loss_difference']:.1e} apart, "
+        f"the gradients {apart['image_encoder']:.1e} (image encoder) and {apart['text_encoder']:.1e} (text encoder) of their "
+        f"length; the published one moves by {noise['image_encoder']:.1e} and {noise['text_encoder']:.1e} when pixels move by "
+        "1e-7 of themselves.", "",
+        "| seconds of a step | published | here |", "| --- | --- | --- |",
+        *(f"| {part} | {took:.2f} | {parts['ours'][part]:.2f} |" for part, took in parts["published"].items()),
+    ]  # fmt: skip
