@@ -34,6 +34,7 @@ oldest:  ## make test on the lower bounds of pyproject.toml
 	$(MAKE) test VENV=.venv-oldest INSTALL='$$(PY) -m pip install --quiet uv && $$(PY) -m uv pip install --quiet --python $$(PY) --resolution lowest-direct'
 
 newest:  ## make test on the newest releases
+	rm -f .venv-newest/.installed
 	$(MAKE) test VENV=.venv-newest INSTALL='$$(PY) -m pip install --quiet --upgrade --upgrade-strategy eager'
 
 clean:  ## remove the environments and what the demo wrote

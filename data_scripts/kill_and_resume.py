@@ -4,8 +4,9 @@
 
 At random moments   `python -m keepfit_mini pretrain` is killed once or several times, from its first import to its last file,
                     and gone on with by --resume; model.safetensors and metrics.jsonl are compared byte by byte.
-At every file       a small run is killed just before each thing that it does to a file or folder of its own (Python's audit
-                    events), as a kill between two of them is what leaves half of something.
+At every file       a small run is killed just before each thing that it does to a file or folder of its own, as a kill between
+                    two of them is what leaves half of something. Known by Python's audit events, so what torch and safetensors
+                    write by themselves (within a folder that is renamed later) is met at random moments only.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def kills_at_files(data: dict[str, Path], folder: Path, stride: int) -> dict:
     if in_a_child(data, folder / "never", resume=False):
         raise SystemExit("the run that is not stopped failed")
     expected, changes = fingerprint(folder / "never"), int((folder / "changes").read_text())
-    tried = range(1, changes + 1, stride)
+    tried = sorted({*range(1, changes + 1, stride), *range(1, min(10, changes) + 1)})  # the first ten always: a run is made there
     wrong = []
     for number in tried:
         out = folder / f"run{number}"
@@ -145,7 +146,8 @@ def main() -> int:
     args = parser.parse_args()
     from keepfit_mini.drawn_sets import draw_sets
 
-    result = {"command": f"python data_scripts/kill_and_resume.py --runs {args.runs} --seed {args.seed}", "versions": versions()}
+    command = f"python data_scripts/kill_and_resume.py --runs {args.runs} --stride {args.stride} --seed {args.seed}"
+    result = {"command": command, "versions": versions()}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         data = draw_sets(folder / "data", images=240, size=48, seed=3, progress=False)

@@ -10,8 +10,9 @@ from .mixed_loss import mixed_loss, soft_clip_loss, soft_targets
 from .model import KeepFIT
 from .official import load_official_state_dict, official_config
 from .pictures import fit_square
+from .schedule import warmup_cosine
 from .text_revision import TextFusion, TextRevision
-from .trainer import pretrain, warmup_cosine
+from .trainer import pretrain
 from .zero_shot import class_vectors, zero_shot
 
 __version__ = "0.1.0"

@@ -2,8 +2,8 @@
 
     RUN/checkpoints/step-00000500/    weights, optimiser, scaler, random states (Accelerate) and place.json
 
-A checkpoint is written aside and renamed, the last two are kept, and place.json holds the SHA-256 of every other file, so
-that one that is cut off or altered is passed over for the one before. Accelerate reads all of them as plain tensors
+A checkpoint is written aside and renamed, the last two are kept, and place.json holds a SHA-256 of every file and of itself,
+so that one that is cut off or altered is passed over for the one before. Accelerate reads all of them as plain tensors
 (weights_only), but objects registered with it, as a schedule may be, as pickles that may run code: none is. Not about: what is
 trained (trainer.py).
 """
@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from accelerate.utils import load
 
 from .config import InputError
+from .gather import join_lists
 
 KEPT = 2
 
@@ -34,7 +35,8 @@ def write_checkpoint(folder: Path, accelerator: Accelerator, place: dict) -> Non
     accelerator.save_state(str(part))
     accelerator.wait_for_everyone()  # each process writes its random states
     if accelerator.is_main_process:
-        (part / "place.json").write_text(json.dumps({**place, "files": hashes(part)}, indent=2) + "\n")
+        saved = {"place": place, "files": hashes(part)}
+        (part / "place.json").write_text(json.dumps({**saved, "sha256": sha256(saved)}, indent=2) + "\n")
         shutil.rmtree(final, ignore_errors=True)  # one that was passed over as broken
         part.rename(final)
         for old in checkpoints(folder)[KEPT:]:
@@ -45,23 +47,32 @@ def write_checkpoint(folder: Path, accelerator: Accelerator, place: dict) -> Non
 def read_checkpoint(folder: Path, accelerator: Accelerator) -> dict | None:
     """Go back to the newest checkpoint that is whole and return its place; None where there is none at all.
 
-    Each that is passed over is named. InputError: there are some, and none is whole.
+    Each that is passed over is named, and goes once an older one is read. All processes take the same one.
+    InputError: there are some, and none is whole.
     """
     found = checkpoints(folder)
-    for checkpoint in found:
+    for number, checkpoint in enumerate(found):
+        reason = ""
         try:
-            place = json.loads((checkpoint / "place.json").read_text())
-            if wrong := {name for name, _ in hashes(checkpoint).items() ^ place["files"].items()}:
+            saved = json.loads((checkpoint / "place.json").read_text())
+            place, files = saved["place"], saved["files"]
+            if saved.pop("sha256") != sha256(saved):
+                raise ValueError("place.json is not what was written")
+            if wrong := {name for name, _ in hashes(checkpoint).items() ^ files.items()}:
                 raise ValueError(f"{min(wrong)} is not what was written")
             random_states = checkpoint / f"random_states_{accelerator.process_index}.pkl"
             if accelerator.is_main_process or random_states.is_file():  # absent where there were fewer processes
                 load(random_states)  # load_state passes over one that it cannot read, and the run would go on otherwise
             accelerator.load_state(str(checkpoint))
         except Exception as error:  # missing, cut off, no tensors, another model, ...: the one before may be whole
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        if reasons := [r for r in join_lists([reason]) if r]:
             if accelerator.is_main_process:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-                print(f"passed over: {checkpoint} cannot be read ({reason})", file=sys.stderr)
+                print(f"passed over: {checkpoint} cannot be read ({reasons[0]})", file=sys.stderr)
             continue
+        if accelerator.is_main_process:
+            for broken in found[:number]:
+                shutil.rmtree(broken)
         return place
     if found:
         raise InputError("none of its checkpoints can be read: delete the folder and start again", folder.parent)
@@ -71,6 +82,10 @@ def read_checkpoint(folder: Path, accelerator: Accelerator) -> dict | None:
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(folder.glob("step-*[0-9]"), reverse=True)
+
+
+def sha256(saved: dict) -> str:
+    return hashlib.sha256(json.dumps(saved, sort_keys=True).encode()).hexdigest()
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -16,25 +16,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def again_in_backward(function: Callable[..., Tensor], module: nn.Module, *inputs) -> Tensor:
-    """function(*inputs), which runs `module`; nothing is kept for the backward pass but the inputs and the random state."""
-    if not torch.is_grad_enabled():
-        return function(*inputs)
-    return checkpoint(
-        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(module))
-    )  # fmt: skip
+def in_chunks(function: Callable[..., Tensor], module: nn.Module, size: int, *rows: Tensor) -> Tensor:
+    """function(*rows), which runs `module`, on at most about `size` rows at a time; (B,...) each -> (B,...).
 
-
-def in_chunks(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Tensor, size: int) -> Tensor:
-    """function over rows (B,...) -> (B,...), `size` rows at a time; size 0: all at once, activations kept."""
-    if not size:
-        return function(rows)
-    return torch.cat([again_in_backward(function, module, part) for part in rows.split(size)])
+    size  0: all at once, activations kept. Chunks are of like length, none of a single row (batch norm could not take it).
+    Each chunk moves batch norm's running statistics once, as a batch of its length would.
+    """
+    if not size or not torch.is_grad_enabled():
+        return function(*rows)
+    count = len(rows[0])
+    pieces = max(1, min(-(-count // size), count // 2))
+    # Tensors, not lists of strings: checkpoint keeps the random state of the devices that it sees among its arguments.
+    parts = zip(*(tensor.tensor_split(pieces) for tensor in rows), strict=True)
+    again = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), statistics_kept(module))}
+    return torch.cat([checkpoint(function, *part, **again) for part in parts])
 
 
 @contextmanager
 def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch norm's running statistics stay: the first pass has already moved them."""
+    """Batch norm's running mean and variance stay: the first pass has already moved them."""
     norms = {norm: norm.momentum for norm in module.modules() if isinstance(norm, _BatchNorm)}
     try:
         for norm in norms:

@@ -144,10 +144,11 @@ class TrainConfig:
     public_share     share of the public rows used, expert_share of the expert rows, chosen by the seed
     views            0 augments at each visit; n > 0 computes the frozen stages once for n versions of each picture
     max_bad          share of the rows whose picture may fail to decode before training stops
+    num_workers      processes that read pictures, for each side; 0 reads in this one
     chunk_size       0 encodes a batch at once; n > 0 in chunks of n, each computed again in the backward pass, so that
                      memory stays that of a chunk (gradient caching; for large contrastive batches)
     exact            no dropout, batch norm on running statistics: then two processes, or chunks, give what one batch gives
-    cache_gb         disk for resized pictures, so that a file is decoded once a run and not once an epoch; 0 = none
+    cache_gb         disk for resized pictures (of each process), so that a file is decoded once and not at every visit
     batch_size counts per process: the contrastive batch of W processes has W times as many rows.
     """
 

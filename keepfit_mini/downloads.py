@@ -15,6 +15,7 @@ import shutil
 import stat
 import sys
 import tarfile
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def unpack(archive: str | Path, folder: str | Path, limit: int = 50 * 2**30) -> 
         raise InputError("no such archive: give the path of a zip or tar file", archive)
     if folder.exists() or folder.is_symlink():
         raise InputError("exists already: choose another folder, or delete it", folder)
-    part = folder.with_name(folder.name + ".part")
+    part = None
     try:
         with archive.open("rb") as file:
             members = []
@@ -134,8 +135,9 @@ def unpack(archive: str | Path, folder: str | Path, limit: int = 50 * 2**30) -> 
                 if limit < 0 or size < 0 or len(members) == MAX_MEMBERS:
                     raise InputError("holds more than may be unpacked: see where it comes from, or raise the limit", archive)
                 members.append((where, read))
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
+            part.chmod(0o755)
             for where, read in members:
                 write_member(part / where, read)
         part.rename(folder)
@@ -145,7 +147,8 @@ def unpack(archive: str | Path, folder: str | Path, limit: int = 50 * 2**30) -> 
         mend = "mend the folder" if getattr(error, "errno", None) else "fetch it again"
         raise InputError(f"cannot be unpacked ({type(error).__name__}: {error}): {mend}", archive) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -161,8 +164,11 @@ Member = tuple[str, int, bool, Callable[[], IO[bytes]] | None]  # name, bytes, w
 
 
 def zip_members(file: IO[bytes]) -> Iterator[Member]:
-    container = zipfile.ZipFile(file)  # reads of a member what its header says and not a byte more
+    container = zipfile.ZipFile(file)
     for info in container.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # of the others zipfile unpacks all at once, whatever size the header claims
+            raise InputError(f"its member {info.filename[:200]!r} is not packed by deflate: pack it anew", file.name)
         plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR) and not info.flag_bits & 1
         yield info.filename, info.file_size, plain, None if info.is_dir() else partial(container.open, info)
 

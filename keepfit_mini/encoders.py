@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 from torchvision.models.regnet import BlockParams, RegNet
 
-from .chunks import again_in_backward
+from .chunks import in_chunks
 from .config import InputError, ModelConfig
 from .weights import bert_from, from_source, image_weights, package, text_source
 
@@ -148,6 +148,8 @@ class ImageEncoder(nn.Module):
 
 # ------------------------------------------------------------------------------------------------------------- texts
 
+KEPT_TEXTS = 100_000  # of which a frozen encoder remembers the features
+
 
 class TextEncoder(nn.Module):
     """A BERT and its tokenizer: list of B strings, or (input_ids, attention_mask) (B,L) each -> features (B, width).
@@ -167,6 +169,8 @@ class TextEncoder(nn.Module):
         else:
             self.model = BertModel(BertConfig(**config.text_config))
             self.tokenizer = tokenizer
+        if getattr(self.model.config, "position_embedding_type", "absolute") != "absolute":
+            raise InputError("has relative positions, which this package does not know: give another text encoder", source)
         if config.text_pooling == "published" and self.model.config.num_hidden_layers < 2:
             raise InputError("text_pooling 'published' averages layers 1, 2 and last: give the text encoder two layers or more")
         self.width = self.model.config.hidden_size
@@ -205,7 +209,8 @@ class TextEncoder(nn.Module):
         """Token numbers and mask (B,L) -> last layer (N, width) of the N real tokens, text after text, and B lengths.
 
         Each token goes through a BERT by itself but for attention, where it meets the others of its text: laid end to end,
-        texts need no padding. In a batch of captions padded to the longest, two positions of three are padding.
+        texts need no padding. In a batch of captions padded to the longest, two positions of three are padding. Measured on
+        CPUs; a GPU may mind the many small calls of attention.
         """
         lengths, numbers = mask.sum(1).tolist(), input_ids[mask][None]  # (1, N)
         places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)[mask][None]  # (1, N)
@@ -225,10 +230,6 @@ class TextEncoder(nn.Module):
         texts = [scaled_dot_product_attention(*qkv, dropout_p=dropout) for qkv in zip(query, key, value, strict=True)]
         return torch.cat(texts, dim=2)[0].transpose(0, 1).flatten(1)  # (1, H, N, width/H) -> (N, width)
 
-    def one_pass(self, texts: Sequence[str]) -> Tensor:
-        """n strings through the network at once -> (n, width)."""
-        return self(**self.tokenize(texts))
-
     def encode(self, texts: Sequence[str], chunk_size: int = 0) -> Tensor:
         """B strings -> (B, width). Equal strings are encoded once; a frozen encoder remembers what it has read.
 
@@ -237,16 +238,15 @@ class TextEncoder(nn.Module):
         unique = list(dict.fromkeys(texts))
         if not unique:
             raise InputError("no text was given: give one or more")
-        if self.is_trained and chunk_size:
-            parts = [unique[i : i + chunk_size] for i in range(0, len(unique), chunk_size)]
-            features = torch.cat([again_in_backward(self.one_pass, self.model, part) for part in parts])  # (U, width)
-        elif self.is_trained:
-            features = self.one_pass(unique)  # (U, width)
+        if self.is_trained:
+            features = in_chunks(self, self.model, chunk_size, *self.tokenize(unique).values())  # (U, width)
         else:
+            if len(self._kept) > KEPT_TEXTS:
+                self._kept.clear()
             new = [text for text in unique if text not in self._kept]
             for start in range(0, len(new), 64):
                 with torch.no_grad():
-                    chunk = self.one_pass(new[start : start + 64])
+                    chunk = self(**self.tokenize(new[start : start + 64]))
                 self._kept.update(zip(new[start : start + 64], chunk, strict=True))
             features = torch.stack([self._kept[text] for text in unique]).to(self.model.device)
         place = {text: i for i, text in enumerate(unique)}

@@ -29,9 +29,10 @@ class _JoinedRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        # Every process computed the same loss L, so the sum over W processes is W dL/drows; DistributedDataParallel
-        # divides by W when it averages the weights' gradients, and dL/dweights of the joined batch is left.
-        gradient = gradient.contiguous()
+        # Every process took the loss L of the joined batch (each with its own dropout in the attention, so L is their mean):
+        # the sum over W processes is W dL/drows; DistributedDataParallel divides by W when it averages the weights'
+        # gradients, and dL/dweights is left.
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
         return gradient.split(ctx.counts)[ctx.rank], None, None
 

@@ -101,9 +101,9 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
     def _encode(self, batch: dict) -> tuple[Tensor, Tensor]:
         encoder = self.image_encoder
         if "activation" in batch:  # the frozen stages were computed beforehand
-            features = in_chunks(lambda x: encoder.trained(x.float()), encoder, batch["activation"], self.chunk_size)
+            features = in_chunks(lambda x: encoder.trained(x.float()), encoder, self.chunk_size, batch["activation"])
         else:
-            features = in_chunks(encoder, encoder, batch["image"], self.chunk_size)
+            features = in_chunks(encoder, encoder, self.chunk_size, batch["image"])
         return self.image_projection(features), self.text_projection(self.text_encoder.encode(batch["text"], self.chunk_size))
 
     # ------------------------------------------------------------------------------------------------ save and load

@@ -221,7 +221,37 @@ def headline_table(_: Path, runs: Runs) -> str:
     return table_markdown("few-zero-shot", runs, ["real"], [*columns, "odir/zero-shot/both"]).partition("\n\n")[2]
 
 
-TABLES = {"demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table}
+def trust_table(folder: Path, _: Runs) -> str:
+    """What was measured of resuming, several processes, large data and batches, speed, and odd input."""
+    kills, several, rows, bench, fuzz = (
+        _read(folder / f"{name}.json") for name in ("kill_and_resume", "several_processes", "million_rows", "bench", "fuzz")
+    )
+    exact = [v for variants in several["modes"]["exact"].values() for v in variants.values()]
+    gradient = max(v["gradient_relative_to_largest"] for v in exact)
+    weights = max(v["weights_first_step"] for v in exact)
+    small, large, published = (bench["once"][name] for name in ("batch of 32", "batch of 512", "published"))
+    files, cases = kills["at_files"], fuzz["cases"]
+    growth = max(run["mb_growth_after_first_100_steps"] for run in rows["runs"])
+    lines = [
+        ("killed with SIGKILL at random moments, resumed: weights and log identical",
+         f"{kills['identical']} of {len(kills['at_random'])}", "kill_and_resume"),
+        ("the same, killed just before each change of a file of the run", f"{files['identical']} of {files['tried']}",
+         "kill_and_resume"),
+        ("2 and 4 processes against one with the joined batch, six variants: largest difference of gradients (relative), of "
+         "weights after a step", f"{gradient:.1e}, {weights:.1e}", "several_processes"),
+        (f"a manifest of {rows['runs'][0]['rows']:,} rows: read; memory gained while training on",
+         f"{max(run['read_seconds'] for run in rows['runs']):.0f} s; {growth:.0f} MB", "million_rows"),
+        (f"memory of {large['rows_a_side']} + {large['rows_a_side']} pairs in chunks of {large['chunk_size']} against that of "
+         f"{small['rows_a_side']} + {small['rows_a_side']} at once",
+         f"{large['peak_memory_mb'] / small['peak_memory_mb']:.2f} times", "bench"),
+        ("pairs a second against the published step, same loss", f"{published['ratio']:.2f} times", "bench"),
+        ("odd manifests, captions and configs; odd pictures: neither read nor refused in one line",
+         f"{fuzz['failures']} of {sum(cases.values()) - cases['images']:,}; {fuzz['failures']} of {cases['images']:,}", "fuzz"),
+    ]  # fmt: skip
+    return _markdown(["what", "measured", "file"], [(what, value, f"`results/{name}.json`") for what, value, name in lines])
+
+
+TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table}
 
 
 def rendered(readme: Path) -> str:

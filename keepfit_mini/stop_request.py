@@ -9,6 +9,12 @@ import signal
 import threading
 
 
+def leave_to_the_parent(_worker: int = 0) -> None:
+    """For a reader process: a signal to the whole group must not end it, or the step under way fails for want of pictures."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopRequest:
     """True once Ctrl-C or SIGTERM came: the step under way is finished and saved first. Old handling returns at the end."""
 

@@ -13,12 +13,12 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -30,22 +30,11 @@ from .gather import join_lists
 from .manifests import exclude_categories, fingerprint, keep_share, read_manifests
 from .model import KeepFIT
 from .pictures import drop_undecodable, limit_bad, report_bad
-from .stop_request import StopRequest
+from .schedule import warmup_cosine
+from .stop_request import StopRequest, leave_to_the_parent
 
-BEGUN = {"checkpoints", "config.json.part", "metrics.jsonl"}  # all that a kill in a run's first moments can leave
-
-
-def warmup_cosine(optimizer, steps_per_epoch: int, warmup_epochs: float, schedule_epochs: float) -> LambdaLR:
-    """Learning rate: linear from 1/W to 1 over W warm-up steps, then a cosine to 0 at the end of schedule_epochs."""
-    warmup = round(steps_per_epoch * warmup_epochs)
-    cosine = max(1, round(steps_per_epoch * schedule_epochs) - warmup)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return (1 + math.cos(math.pi * min(1.0, (step - warmup) / cosine))) / 2
-
-    return LambdaLR(optimizer, factor)
+# All that a kill in a run's first moments can leave
+BEGUN = {"checkpoints", "config.json.part", "metrics.jsonl", "metrics.jsonl.part"}
 
 
 def pretrain(
@@ -62,8 +51,8 @@ def pretrain(
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
     public  manifests with labels; expert  manifests with captions (None for variant "public-only")
-    resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad and
-            num_workers are taken from train_config
+    resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad, num_workers
+            and cache_gb are taken from train_config
     cache   a folder where what frozen stages give is kept for the next run (frozen_stages.py)
     root    a folder in which pictures may lie beside the manifests' own (manifests.py)
     InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume, other data than before.
@@ -79,7 +68,8 @@ def pretrain(
         raise InputError("exists already: choose another folder, delete it, or go on with --resume", out)
     if resume and begun:
         model_config, before = read_configs(out)
-        train_config = dataclasses.replace(before, max_bad=train_config.max_bad, num_workers=train_config.num_workers)
+        kept = {name: getattr(train_config, name) for name in ("max_bad", "num_workers", "cache_gb")}
+        train_config = dataclasses.replace(before, **kept)
     t = train_config
     if t.uses_experts and not expert:
         raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
@@ -99,6 +89,9 @@ def pretrain(
     model_config = dataclasses.replace(model_config, fusion="fusion" in t.variant)
     model = KeepFIT(model_config, texts=texts)
     accelerator = Accelerator(mixed_precision=t.mixed_precision)
+    if len(public_frame) < accelerator.num_processes:
+        raise InputError(f"has fewer rows than there are processes ({accelerator.num_processes}): start fewer",
+                         public_frame["file"].iloc[0])  # fmt: skip
     if accelerator.process_index:
         set_seed(t.seed, device_specific=True)  # other processes, other dropout; the first stays as if alone
     if t.exact:
@@ -120,6 +113,8 @@ def make_exact(model: KeepFIT) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if isinstance(getattr(module, "dropout_prob", None), float):  # attention in older versions of transformers
+            module.dropout_prob = 0.0
     model.image_encoder.batch_norm = "running"
 
 
@@ -170,8 +165,12 @@ class Run:
         if config.views:
             for side, pictures in (("public", self.public), ("expert", self.expert)):
                 if pictures is not None:
-                    device = self.accelerator.device
-                    self.bad[side] = keep_activations(model, pictures, device, self.progress, config.max_bad, self.cache)
+                    with self.accelerator.main_process_first() if self.cache else nullcontext():  # the others find its file
+                        progress = self.progress and self.accelerator.is_main_process
+                        found = keep_activations(
+                            model, pictures, self.accelerator.device, progress, config.max_bad, self.cache
+                        )
+                    self.bad[side] = sorted({*self.bad[side], *found})
         self.model.train()
         with StopRequest() as stopped:
             while self.epoch < config.epochs:
@@ -223,21 +222,21 @@ class Run:
 
     def _one_step(self, public: dict, expert: dict | None, bar: tqdm) -> None:
         config = self.config
-        self._set_bad_aside("public", public)
-        if expert is not None:
-            self._set_bad_aside("expert", expert)
-        empty = not public["row"] or (expert is not None and not expert["row"])  # broken pictures only
+        sides = {"public": public} if expert is None else {"public": public, "expert": expert}
+        self._set_bad_aside(join_lists([(side, *bad) for side, batch in sides.items() for bad in batch["bad"]]))
+        empty = not all(batch["row"] for batch in sides.values())  # broken pictures only
         line = {"step": self.step + 1, "epoch": self.epoch}
         if not self._any(empty):
             total, parts = self.model(public, expert, config.variant, config.revision_weight, config.targets)
             line |= {"loss": total.item(), **{name: part.item() for name, part in parts.items()}}
-            if not math.isfinite(line["loss"]):
-                self._refuse_step(line, public, expert)
+            if self._any(not math.isfinite(line["loss"])):
+                self._refuse_step("loss", line, sides)
             self.accelerator.backward(total)
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-            line |= {"lr": self.optimizer.param_groups[0]["lr"], "grad_norm": float(norm)}
-            if not math.isfinite(line["grad_norm"]) and self.accelerator.scaler is None:  # a scaler passes such a step over
-                self._refuse_step(line, public, expert)
+            norm = float(norm) if math.isfinite(norm) else None
+            line |= {"lr": self.optimizer.param_groups[0]["lr"], "grad_norm": norm}
+            if norm is None and self.accelerator.scaler is None:  # a scaler passes such a step over
+                self._refuse_step("gradient", line, sides)
             self.optimizer.step()
             self.accelerator.unwrap_model(self.model).clamp_scale()
             self.optimizer.zero_grad(set_to_none=True)
@@ -249,22 +248,23 @@ class Run:
         if self.accelerator.is_main_process:
             self.log.write(json.dumps(line) + "\n")
 
-    def _refuse_step(self, line: dict, public: dict, expert: dict | None) -> None:
-        """A loss or gradient that is no number would spoil every weight: name the batch and stop."""
-        file = self.out / "nonfinite.json"
-        rows = {"public": join_lists(public["row"]), "expert": join_lists(expert["row"]) if expert else []}
+    def _refuse_step(self, what: str, line: dict, sides: dict[str, dict]) -> None:
+        """A loss or gradient that is no number would spoil every weight: name the batch and stop. All processes call it."""
+        file, named = self.out / "nonfinite.json", {}
+        for side, batch in sides.items():
+            frame = (self.public if side == "public" else self.expert).frame
+            given = join_lists(list(zip(batch["row"], batch["category"], batch["text"], strict=True)))
+            named[side] = [
+                {**frame.loc[row, ["file", "image"]], "row": int(frame.loc[row, "row"]), "category": category, "text": text}
+                for row, category, text in given
+            ]
         if self.accelerator.is_main_process:
-            named = {}
-            for side, numbers in rows.items():
-                frame = (self.public if side == "public" else self.expert).frame if numbers else None
-                named[side] = [frame.loc[row, ["file", "row", "image", "text"]].to_dict() for row in numbers]
-            write_aside(file, json.dumps({**line, **named}, indent=2, default=int, ensure_ascii=False) + "\n")
-        first = self.public.frame.iloc[rows["public"][0]]
-        what = "loss" if not math.isfinite(line["loss"]) else "gradient"
+            numbers = {name: value if math.isfinite(value or 0) else None for name, value in line.items()}
+            write_aside(file, json.dumps({**numbers, **named}, indent=2) + "\n")
+        first, others = named["public"][0], len(named["public"]) - 1
         raise InputError(
-            f"{what} is not finite at step {line['step']}, batch of public row {first['row']} and {len(rows['public']) - 1} more "
-            f"(all named in {file}): look at them, or start again with a lower --lr",
-            first["file"], int(first["row"]),
+            f"{what} is not finite at step {line['step']}, batch of this row and {others} more (all named in {file}): "
+            "look at them, or start again with a lower --lr", first["file"], first["row"],
         )  # fmt: skip
 
     def _batches(self, parts: list[tuple[int, int]]):
@@ -284,17 +284,20 @@ class Run:
             batch_sampler=Visits(len(pictures), parts, self.config.seed, self.epoch, replacement, rank, world),
             collate_fn=collate,
             num_workers=self.config.num_workers,
+            worker_init_fn=leave_to_the_parent,
             pin_memory=self.accelerator.device.type == "cuda",
             generator=torch.Generator(),  # its own, so that opening a loader takes nothing from the dropout's chance
         )
 
-    def _set_bad_aside(self, side: str, batch: dict) -> None:
-        frame = (self.public if side == "public" else self.expert).frame
-        for row, reason in batch["bad"]:
+    def _set_bad_aside(self, found: list[tuple[str, int, str]]) -> None:
+        """Note (side, row, reason) of every process, so that all stop together where there are too many."""
+        for side, row, reason in found:
+            frame = (self.public if side == "public" else self.expert).frame
             if row not in self.bad[side]:
                 self.bad[side].append(row)
-                report_bad(frame, row, reason)
-        limit_bad(frame, self.bad[side], self.config.max_bad)
+                if self.accelerator.is_main_process:
+                    report_bad(frame, row, reason)
+            limit_bad(frame, self.bad[side], self.config.max_bad)
 
     # ----------------------------------------------------------------------------------------------- the folder
 
@@ -326,10 +329,11 @@ class Run:
         place = read_checkpoint(self.out / "checkpoints", self.accelerator)
         if place is not None:
             self.step, self.epoch, self.row, self.drawn = (place[name] for name in ("step", "epoch", "row", "drawn"))
+            self.bad = place["bad"]
             self._set_rate()
 
     def checkpoint(self) -> None:
-        place = {"step": self.step, "epoch": self.epoch, "row": self.row, "drawn": self.drawn}
+        place = {"step": self.step, "epoch": self.epoch, "row": self.row, "drawn": self.drawn, "bad": self.bad}
         write_checkpoint(self.out / "checkpoints", self.accelerator, place)
 
     def finish(self) -> None:

@@ -62,7 +62,30 @@ def test_every_chunk_is_encoded_twice_and_a_whole_batch_once(model):
         counted.chunk_size = size
         counted(*sides(), "mixed")[0].backward()
         calls.append(seen)
-    assert calls[0] == [ROWS, ROWS] and sorted(calls[1]) == sorted([6, 6, 6, 2] * 4)
+    assert calls[0] == [ROWS, ROWS] and calls[1] == [5] * 4 * 2 * 2
+
+
+def test_no_chunk_is_a_single_row():
+    sizes = []
+    for count, size in ((11, 5), (3, 2), (2, 1), (1, 4), (16, 5), (7, 100)):
+        seen = []
+        rows = torch.zeros(count, 1, requires_grad=True)
+        chunks.in_chunks(lambda x, seen=seen: (seen.append(len(x)), x)[1], nn.Identity(), size, rows)
+        sizes.append(seen)
+    assert sizes == [[4, 4, 3], [3], [2], [1], [4, 4, 4, 4], [7]]
+
+
+def test_the_second_pass_knows_its_device(model, monkeypatch):
+    """checkpoint keeps the random state of devices that it sees among its arguments: texts must come as tensors."""
+    checkpoint, seen = chunks.checkpoint, []
+
+    def look(function, *arguments, **settings):
+        seen.append(any(isinstance(argument, torch.Tensor) for argument in arguments))
+        return checkpoint(function, *arguments, **settings)
+
+    monkeypatch.setattr(chunks, "checkpoint", look)
+    gradients(model, "mixed", 6)
+    assert len(seen) >= 8 and all(seen)
 
 
 def test_dropout_is_the_same_in_both_passes(model):
@@ -94,8 +117,10 @@ def test_a_run_in_chunks_is_a_run(drawn, quick, tmp_path):
     train = dataclasses.replace(quick[1], epochs=1, exact=True)
     logs = []
     for size in (0, 5):
-        settings = dataclasses.replace(train, chunk_size=size)
+        settings = dataclasses.replace(train, chunk_size=size, batch_size=16)  # 16 = 5 + 5 + 5 + 1
         kf.pretrain(quick[0], settings, drawn["public"], drawn["expert"], tmp_path / str(size), progress=False)
         logs.append((tmp_path / str(size) / "metrics.jsonl").read_text().splitlines())
+    kf.pretrain(quick[0], dataclasses.replace(settings, exact=False), drawn["public"], drawn["expert"], tmp_path / "statistics",
+                progress=False)  # fmt: skip
     losses = [[json.loads(line)["loss"] for line in log] for log in logs]
     assert losses[0][:3] == pytest.approx(losses[1][:3], rel=1e-4)

@@ -169,17 +169,27 @@ def zipped(path, members):
 TWO = [("./set/a.txt", b"a" * 70_000), ("set/deep/b.txt", b"")]
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packing_that_cannot_be_read_bit_by_bit_is_refused(tmp_path, packing):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", packing) as container:
+        container.writestr("a", b"a" * 10)
+    with pytest.raises(kf.InputError, match="x.zip: its member 'a' is not packed by deflate: pack it anew"):
+        unpack(tmp_path / "x.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz", "tar.bz2"])
 def test_archives_unpack(tmp_path, kind):
     path = tmp_path / f"x.{kind}"
     zipped(path, TWO) if kind == "zip" else tar(path, [*TWO, ("set/empty", (tarfile.DIRTYPE, ""))], f"w:{kind[4:]}")
     (tmp_path / "out.part").mkdir()
-    (tmp_path / "out.part" / "left over").write_text("of a call that was killed")
+    (tmp_path / "out.part" / "mine").write_text("somebody's folder")
     assert unpack(path, tmp_path / "out", limit=70_000) == tmp_path / "out"
     found = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert found == {"set/a.txt", "set/deep/b.txt"} and (tmp_path / "out/set/a.txt").read_bytes() == b"a" * 70_000
     assert not (tmp_path / "out/set/a.txt").stat().st_mode & 0o4111  # nobody's modes
     assert kind == "zip" or (tmp_path / "out/set/empty").is_dir()
+    assert (tmp_path / "out.part" / "mine").is_file() and len(list(tmp_path.glob("*.part"))) == 1
     with pytest.raises(kf.InputError, match="out: exists already"):
         unpack(path, tmp_path / "out")
 

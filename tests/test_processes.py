@@ -51,6 +51,7 @@ def test_a_step_of_several_processes_is_the_step_of_the_joined_batch(compared, v
     values = compared["exact"][processes][variant]
     for name in ("loss_relative_first_step", "gradient_relative_to_largest", "weights_first_step"):
         assert values[name] < 1e-5, (name, values)
+    assert values["loss_relative_all_steps"] < 1e-4  # the last step's rows are dealt unevenly
     assert values["bytes_joined_per_step"] > 0
 
 
@@ -66,7 +67,7 @@ def test_two_processes_train_as_one_with_the_joined_batch(drawn, tmp_path):
     given = ["--public", drawn["public"], "--expert", drawn["expert"], "--epochs", 2, "--image-size", 48, "--exact"]
     given += ["--batch-size", 8, "--checkpoint-every", 4, "--out", run]
     rows = len(pd.read_csv(drawn["public"]))
-    launch(2, *given)
+    launch(2, *given, "--chunk-size", 3)
     whole = steps(run)
     assert [line["step"] for line in whole] == list(range(1, 2 * -(-rows // 16) + 1))
     kf.KeepFIT.from_pretrained(run)
@@ -77,8 +78,30 @@ def test_two_processes_train_as_one_with_the_joined_batch(drawn, tmp_path):
     assert [line["lr"] for line in steps(one)] == pytest.approx([line["lr"] for line in whole])
 
 
+def test_a_loss_that_is_no_number_in_one_process_stops_both(drawn, tmp_path):
+    spoilt = tmp_path / "spoilt.py"
+    spoilt.write_text(
+        "import os, sys, keepfit_mini as kf\n"
+        "from keepfit_mini.__main__ import main\n"
+        "forward, calls = kf.KeepFIT.forward, []\n"
+        "def spoil(self, *given):\n"
+        "    calls.append(1)\n"
+        "    total, parts = forward(self, *given)\n"
+        "    return (total * float('nan') if len(calls) == 2 and os.environ['RANK'] == '1' else total), parts\n"
+        "kf.KeepFIT.forward = spoil\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = tmp_path / "run"
+    done = launch(2, "--public", drawn["public"], "--expert", drawn["expert"], "--image-size", 32, "--batch-size", 4,
+                  "--out", run, program=[spoilt])  # fmt: skip
+    assert done.returncode and "loss is not finite at step 2" in done.stderr
+    saved = json.loads((run / "nonfinite.json").read_text())
+    assert len(saved["public"]) == len(saved["expert"]) == 8  # of both processes
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_run_goes_on_in_another_number_of_processes(drawn, tmp_path, before, after):
+    """With the same joined batch it goes on as the run that was never stopped: weights and optimiser are intact."""
     run = tmp_path / "run"
     killed = tmp_path / "killed.py"  # the first run dies after its sixth step, as on a machine that is lost
     killed.write_text(
@@ -91,17 +114,22 @@ def test_a_run_goes_on_in_another_number_of_processes(drawn, tmp_path, before, a
         "t.Run._move_on = new\n"
         "main(sys.argv[1:])\n"
     )
-    given = ["--public", drawn["public"], "--expert", drawn["expert"], "--epochs", 1, "--image-size", 48]
-    given += ["--batch-size", 8, "--checkpoint-every", 4, "--out", run]
+    given = ["--public", drawn["public"], "--expert", drawn["expert"], "--epochs", 1, "--image-size", 48, "--exact"]
+    given += ["--checkpoint-every", 4, "--lr", 1e-4]
+    whole = tmp_path / "whole"
+    launch(1, *given, "--batch-size", 16, "--out", whole)
+    given += ["--batch-size", 16 // before, "--out", run]
     launch(before, *given, program=[killed])
     place = json.loads((run / "checkpoints" / "step-00000004" / "place.json").read_text())
-    assert place["row"] == 4 * 8 * before and place["drawn"] == 4 * 8 * before
+    assert place["place"]["row"] == place["place"]["drawn"] == 4 * 16
+    config = json.loads((run / "config.json").read_text())
+    config["train"]["batch_size"] = 16 // after  # so that the joined batch stays what it was
+    (run / "config.json").write_text(json.dumps(config))
     launch(after, *given, "--resume")
-    rows = len(pd.read_csv(drawn["public"]))
-    left = len(cuts(rows, 8 * after, place["row"]))
-    log = steps(run)
-    assert [line["step"] for line in log] == list(range(1, 4 + left + 1))
-    assert log[3]["loss"] > 0 and log[-1]["lr"] < log[4]["lr"]
+    never, log = steps(whole), steps(run)
+    assert [line["step"] for line in log] == [line["step"] for line in never]
+    for name in ("loss", "lr", "grad_norm"):
+        assert [line[name] for line in log] == pytest.approx([line[name] for line in never], rel=1e-3), name
     kf.KeepFIT.from_pretrained(run)
 
 

@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +104,58 @@ def test_a_run_killed_before_its_last_tidying_is_finished(run, drawn, quick, tmp
     assert not (out / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("step", [1, 5, 6, 9])
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_workers": 2}, {"views": 2, "augment": True}, {"chunk_size": 3, "expert_batch_size": 5}, {"variant": "mixed+fusion"}],
+)
+def test_any_setting_goes_on_exactly(drawn, quick, tmp_path, monkeypatch, changes, step):
+    model, train = small(quick, epochs=2, **changes)
+    model = dataclasses.replace(model, frozen_stages=2 if "views" in changes else 0)
+    settings = model, train, drawn["public"], drawn["expert"]
+    kf.pretrain(*settings, tmp_path / "never", progress=False)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(SystemExit):
+            kf.pretrain(*settings, tmp_path / "run", progress=False)
+    kf.pretrain(*settings, tmp_path / "run", resume=True, progress=False)
+    for left in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "run" / left).read_bytes() == (tmp_path / "never" / left).read_bytes()
+
+
+def test_sigterm_to_the_whole_group_saves_although_there_are_readers(drawn, tmp_path):
+    """As schedulers, `timeout` and torchrun send it: the processes that read pictures get it too."""
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "keepfit_mini", "pretrain", "--public", drawn["public"], "--expert", drawn["expert"]]
+    command += ["--image-size", "32", "--epochs", "50", "--workers", "1", "--out", out]
+    run = subprocess.Popen(list(map(str, command)), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    log, deadline = out / "metrics.jsonl", time.monotonic() + 120
+    while not (log.is_file() and len(log.read_text().splitlines()) > 5) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130 and "--resume" in said, said
+    steps = len(log.read_text().splitlines())
+    assert (out / "checkpoints" / f"step-{steps:08d}" / "place.json").is_file()
+
+
+def test_a_changed_place_is_noticed(drawn, quick, tmp_path, monkeypatch, capsys):
+    settings = *small(quick), drawn["public"], drawn["expert"], tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(SystemExit):
+            kf.pretrain(*settings, progress=False)
+    newest = tmp_path / "run" / "checkpoints" / "step-00000002"
+    place = newest / "place.json"
+    place.write_text(place.read_text().replace('"row": 16', '"row": 17'))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1)
+        with pytest.raises(SystemExit):
+            kf.pretrain(*settings, resume=True, progress=False)
+    assert "place.json is not what was written" in capsys.readouterr().err
+    assert not newest.exists()  # what is broken does not count among the two that are kept
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_loss_that_is_no_number_stops_with_its_rows_named_and_saved(drawn, quick, tmp_path, monkeypatch, where):
     out, forward = tmp_path / "run", kf.KeepFIT.forward
@@ -121,7 +177,8 @@ def test_a_loss_that_is_no_number_stops_with_its_rows_named_and_saved(drawn, qui
     saved = json.loads((out / "nonfinite.json").read_text())
     public = kf.manifests.keep_share(kf.read_manifest(drawn["public"]), 0.2, quick[1].seed)
     assert [row["row"] for row in saved["public"]] == [int(public["row"][i]) for i in calls[2]]
-    assert len(saved["expert"]) == 8 and saved["expert"][0]["text"]
+    assert all(row["category"] and row["category"] in row["text"] or row["text"] for row in saved["public"])
+    assert len(saved["expert"]) == 8 and saved["expert"][0]["text"] and (saved["loss"] is None) == (where == "loss")
     state = kf.trainer.read_configs(out)  # the run is whole up to there
     assert state and len((out / "metrics.jsonl").read_text().splitlines()) == 2
     assert all(torch.isfinite(p).all() for p in weights_of(out / "checkpoints" / "step-00000002"))
@@ -148,12 +205,27 @@ def test_resized_pictures_are_found_whole_or_not_at_all(tmp_path):
     assert ResizedPictures(rows=5, size=4, limit=0).get(0) is None
 
 
+def test_a_full_disk_ends_the_keeping_and_nothing_else(monkeypatch):
+    kept = ResizedPictures(rows=5, size=4, limit=1e6)
+    picture = torch.ones(3, 4, 4, dtype=torch.uint8)
+    kept.put(4, picture)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        kept.put(0, picture)
+    kept.put(1, picture)
+    assert kept.get(0) is None and kept.get(1) is None and torch.equal(kept.get(4), picture)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 2 * kept.record))
+    assert ResizedPictures(rows=5, size=4, limit=1e6).rows == 1
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: (_ for _ in ()).throw(OSError(13, "Permission denied")))
+    assert ResizedPictures(rows=5, size=4, limit=1e6).get(0) is None
+
+
 @pytest.mark.parametrize("workers", [0, 2])
-def test_readers_and_their_cache_change_nothing(drawn, quick, tmp_path, workers, monkeypatch):
+def test_readers_and_their_cache_change_nothing(drawn, quick, tmp_path, workers):
     logs = []
-    for gigabytes in (0.0, 1.0):
+    for gigabytes, readers in ((0.0, 0), (1.0, workers)):
         out = tmp_path / f"{gigabytes}"
-        settings = small(quick, epochs=2, num_workers=workers, cache_gb=gigabytes)
+        settings = small(quick, epochs=2, num_workers=readers, cache_gb=gigabytes)
         kf.pretrain(*settings, drawn["public"], drawn["expert"], out, progress=False)
         logs.append((out / "metrics.jsonl").read_text())
     assert logs[0] == logs[1]
