@@ -128,8 +128,8 @@ def test_a_run_goes_on_in_another_number_of_processes(drawn, tmp_path, before, a
     launch(after, *given, "--resume")
     never, log = steps(whole), steps(run)
     assert [line["step"] for line in log] == [line["step"] for line in never]
-    for name in ("loss", "lr", "grad_norm"):
-        assert [line[name] for line in log] == pytest.approx([line[name] for line in never], rel=1e-3), name
+    for name, near in (("loss", 1e-3), ("lr", 1e-6), ("grad_norm", 1e-2)):  # Adam makes much of rounding, step after step
+        assert [line[name] for line in log] == pytest.approx([line[name] for line in never], rel=near), name
     kf.KeepFIT.from_pretrained(run)
 
 
