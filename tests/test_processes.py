@@ -40,7 +40,7 @@ def steps(run: Path) -> list[dict]:
 def compared(tmp_path_factory) -> dict:
     """What data_scripts/several_processes.py measures."""
     out = tmp_path_factory.mktemp("several") / "several.json"
-    command = [sys.executable, ROOT / "data_scripts" / "several_processes.py", "--out", out, "--skip-costs"]
+    command = [sys.executable, ROOT / "data_scripts" / "several_processes.py", "--out", out, "--quick"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=600, cwd=ROOT)
     return json.loads(out.read_text())["modes"]
 
@@ -55,10 +55,9 @@ def test_a_step_of_several_processes_is_the_step_of_the_joined_batch(compared, v
     assert values["bytes_joined_per_step"] > 0
 
 
-@pytest.mark.parametrize("processes", ["2", "4"])
-def test_batch_statistics_are_each_process_own(compared, processes):
+def test_batch_statistics_are_each_process_own(compared):
     """The comparison can fail: with batch statistics it does, since each process norms its own rows."""
-    assert all(v["gradient_relative_to_largest"] > 1e-3 for v in compared["batch statistics"][processes].values())
+    assert all(v["gradient_relative_to_largest"] > 1e-3 for v in compared["batch statistics"]["2"].values())
 
 
 def test_two_processes_train_as_one_with_the_joined_batch(drawn, tmp_path):
