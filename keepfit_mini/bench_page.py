@@ -32,13 +32,23 @@ COLUMNS = {  # header -> where it stands in a preset's measurements
 }
 
 
+def waiting(presets: dict) -> list[str]:
+    """Presets whose step takes pictures faster than two readers decode them."""
+    measured = {name: found for name, found in presets.items() if "load" in found and "per_second" in found.get("step", {})}
+    return [
+        name for name, found in measured.items()
+        if found["step"]["per_second"] > max(found["load"][f"workers_{n}"]["per_second"] for n in (0, 2))
+    ]  # fmt: skip
+
+
 def as_markdown(result: dict) -> str:
     machine = result["machine"]
     text = [
         "# How fast", "",
         f"{machine['cores']} cores, {machine['threads']} threads, no GPU, torch {machine['torch']}, {result['date']}, "
-        f"`{result['command']}`. Pictures: {result['pictures']}. A load as fast as the "
-        "step never starves it; from the second epoch on it is that of pictures resized before.", "",
+        f"`{result['command']}`. Pictures: {result['pictures']}. A step takes a picture a pair. From the second epoch on "
+        "pictures are resized already; in the first, where each file must be decoded, the step waits for them with "
+        f"{', '.join(waiting(result['presets'])) or 'no preset'}.", "",
         "| preset | pairs a side | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|",
     ]  # fmt: skip
     for preset, found in result["presets"].items():
@@ -58,7 +68,7 @@ def as_markdown(result: dict) -> str:
         text += [
             "", "## torch.compile", "",
             f"ResNet-50 at 224 pixels, 24 pictures, forward and backward: {c['seconds']:.2f} s, compiled {c['compiled']:.2f} s, "
-            f"the first time {c['first']:.0f} s: it {when}. It is not used here.",
+            f"the first time {c['first']:.0f} s: it {when}. It is not used here: the gain is small, and it needs a compiler.",
         ]  # fmt: skip
     small, large = once.get("batch of 32", {}), once.get("batch of 512", {})
     if "rows_a_side" in small and "rows_a_side" in large:

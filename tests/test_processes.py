@@ -1,5 +1,6 @@
 """Several processes are one: equal steps, and a run that goes on in fewer or more of them."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -53,6 +54,13 @@ def test_a_step_of_several_processes_is_the_step_of_the_joined_batch(compared, v
         assert values[name] < 1e-5, (name, values)
     assert values["loss_relative_all_steps"] < 1e-4  # the last step's rows are dealt unevenly
     assert values["bytes_joined_per_step"] > 0
+
+
+def test_the_committed_note_is_of_the_committed_figures():
+    spec = importlib.util.spec_from_file_location("several_processes", ROOT / "data_scripts" / "several_processes.py")
+    spec.loader.exec_module(script := importlib.util.module_from_spec(spec))
+    saved = json.loads((ROOT / "results" / "several_processes.json").read_text())
+    assert (ROOT / "results" / "several_processes.md").read_text() == script.describe(saved)
 
 
 def test_batch_statistics_are_each_process_own(compared):
