@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--train", nargs=3, metavar=("DATA", "OUT", "WORKERS"), help="used by this file itself")
+    parser.add_argument("--train", nargs=3, metavar=("DATA", "OUT", "WORKERS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.train:
         return train(Path(args.train[0]), Path(args.train[1]), int(args.train[2]), args.steps)

@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--quick", action="store_true", help="for tests: compare only, less with batch statistics")
-    parser.add_argument("--worker", nargs=3, metavar=("DATA", "OUT", "MODE"), help="used by this file itself")
+    parser.add_argument("--worker", nargs=3, metavar=("DATA", "OUT", "MODE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         data, out, mode = Path(args.worker[0]), Path(args.worker[1]), args.worker[2]

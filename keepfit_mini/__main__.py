@@ -6,6 +6,7 @@ import argparse
 import csv
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def pretrain(args) -> None:
     }  # fmt: skip
     model_config = dataclasses.replace(model_config, **{k: v for k, v in changes.items() if v is not None})
     pretrain(model_config, train_config, args.public, args.expert, args.out, resume=args.resume, root=args.root)
-    print(f"finished: {args.out}")
+    if first_process():
+        print(f"finished: {args.out}")
 
 
 def evaluate(args) -> None:
@@ -146,6 +148,11 @@ def bench(args) -> None:
     print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
 
 
+def first_process() -> bool:
+    """Of several that `accelerate launch` started, one speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def split_classes(text: str) -> list[str]:
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]  # "a, b" in quotes is one name
     if len(names) < 2 or len({name.casefold() for name in names}) < len(names) or "" in names:
@@ -214,9 +221,9 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--exclude-categories", nargs="+", default=[], metavar="WORDS",
                    help="leave out public rows one of whose categories contains one of these")  # fmt: skip
     c.add_argument("--max-bad", type=float, help="share of pictures that may fail to decode [preset: 0.01]")
-    c.add_argument("--resume", action="store_true", help="go on with RUN from its last checkpoint")
+    c.add_argument("--resume", action="store_true", help="go on with RUN from its last checkpoint, with its own settings")
     c.add_argument("--epochs", type=int, help="passes over the public rows [preset]")
-    c.add_argument("--batch-size", type=int, help="public rows a step [preset]")
+    c.add_argument("--batch-size", type=int, help="public rows a step, in each process [preset]")
     c.add_argument("--lr", type=float, help="learning rate [preset]")
     c.add_argument("--revision-weight", type=float, help="weight of the revision loss [100; 1 for `revision`]")
     c.add_argument("--image-size", type=int, help="pixels a side [preset]")
@@ -261,8 +268,8 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--check", action="store_true", help="change nothing; fail where a table differs from the JSON")
     c.add_argument("--readme", type=Path, default=Path("README.md"), help="file whose tables are rendered")
 
-    c = command(bench, "measure speed and memory of every part, and against the published step (10 minutes on two cores)")
-    c.add_argument("--out", type=Path, default=Path("results"), help="folder for bench.json and bench.md")
+    c = command(bench, "measure speed and memory of every part, and against the published step (half an hour on two cores)")
+    c.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder for bench.json and bench.md")
     c.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS), help="which presets")
     c.add_argument("--only", nargs="+", default=[], metavar="NAME", help="some measurements; the others stay as they were")
     c.add_argument("--fast", action="store_true", help="tiny sizes: whether it runs, not how fast")
@@ -284,7 +291,8 @@ def main(arguments: list[str] | None = None) -> int:
         resume = " Go on with the same command." if args.command == "reproduce" else ""
         if args.command == "pretrain" and (args.out / "config.json").is_file():
             resume = " Go on with the same command and --resume."
-        print(f"keepfit_mini: stopped.{resume}", file=sys.stderr)
+        if first_process():
+            print(f"keepfit_mini: stopped.{resume}", file=sys.stderr)
         return 130
     return 0
 

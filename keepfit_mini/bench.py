@@ -266,7 +266,8 @@ def run_bench(out: Path, presets: Sequence[str] = tuple(PRESETS), fast: bool = F
         before = {}
     result = {
         "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads(), **versions()},
-        "command": " ".join(["python -m keepfit_mini bench --presets", *presets, *(["--only", *only] if only else [])]),
+        "command": " ".join(["python -m keepfit_mini bench --presets", *presets, *(["--only", *only] if only else []),
+                             *(["--fast"] if fast else [])]),  # fmt: skip
         "date": datetime.date.today().isoformat(),
         "fast": fast,
         "measured_earlier": before.get("command"),

@@ -48,7 +48,8 @@ def as_markdown(result: dict) -> str:
         f"{machine['cores']} cores, {machine['threads']} threads, no GPU, torch {machine['torch']}, {result['date']}, "
         f"`{result['command']}`. Pictures: {result['pictures']}. A step takes a picture a pair. From the second epoch on "
         "pictures are resized already; in the first, where each file must be decoded, the step waits for them with "
-        f"{', '.join(waiting(result['presets'])) or 'no preset'}.", "",
+        f"{', '.join(waiting(result['presets'])) or 'no preset measured'}."
+        f"{' Tiny sizes, to try the command: these are no measurements.' if result['fast'] else ''}", "",
         "| preset | pairs a side | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|",
     ]  # fmt: skip
     for preset, found in result["presets"].items():

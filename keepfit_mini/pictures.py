@@ -101,7 +101,7 @@ def limit_bad(frame: pd.DataFrame, bad: Sequence[int], max_bad: float) -> None:
     if len(bad) > max_bad * len(frame):
         row = frame.iloc[bad[-1]]
         raise InputError(
-            f"picture {row['image']} does not decode, the {len(bad)}th of {len(frame)} rows ({max_bad:.1%} are allowed): "
+            f"picture {row['image']} does not decode, with it {len(bad)} of {len(frame)} rows ({max_bad:.1%} are allowed): "
             "mend the pictures or raise --max-bad",
             row["file"],
             row["row"],

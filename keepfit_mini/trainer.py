@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,6 +31,7 @@ from .gather import join_lists
 from .manifests import exclude_categories, fingerprint, keep_share, read_manifests
 from .model import KeepFIT
 from .pictures import drop_undecodable, limit_bad, report_bad
+from .run_settings import settings_of
 from .schedule import warmup_cosine
 from .stop_request import StopRequest, leave_to_the_parent
 
@@ -51,8 +53,8 @@ def pretrain(
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
     public  manifests with labels; expert  manifests with captions (None for variant "public-only")
-    resume  go on with `out` from its last checkpoint, with the settings that it was begun with; only max_bad, num_workers
-            and cache_gb are taken from train_config
+    resume  go on with `out` from its last checkpoint, with the settings that it was begun with
+            (run_settings.py says which are taken from train_config)
     cache   a folder where what frozen stages give is kept for the next run (frozen_stages.py)
     root    a folder in which pictures may lie beside the manifests' own (manifests.py)
     InputError: bad manifests, too many broken pictures, `out` not empty, nothing to resume, other data than before.
@@ -61,15 +63,13 @@ def pretrain(
     begun = (out / "config.json").is_file()
     if resume and not begun and not (out.is_dir() and {path.name for path in out.iterdir()} <= BEGUN):
         raise InputError("no run there to resume: give the folder of an interrupted run, or leave --resume away", out)
+    if resume and begun:
+        model_config, train_config = settings_of(out, train_config)
     if resume and (out / "model.safetensors").is_file():
         shutil.rmtree(out / "checkpoints", ignore_errors=True)  # killed after the last word was written
         return KeepFIT.from_pretrained(out)
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("exists already: choose another folder, delete it, or go on with --resume", out)
-    if resume and begun:
-        model_config, before = read_configs(out)
-        kept = {name: getattr(train_config, name) for name in ("max_bad", "num_workers", "cache_gb")}
-        train_config = dataclasses.replace(before, **kept)
     t = train_config
     if t.uses_experts and not expert:
         raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
@@ -80,6 +80,9 @@ def pretrain(
     if len(public_frame) < 2:
         raise InputError("one public row has nothing to be told from: give two or more", public_frame["file"].iloc[0])
     public_frame = drop_undecodable(keep_share(public_frame, t.public_share, t.seed), t.max_bad)
+    if len(public_frame) < 2:
+        raise InputError("only one public picture decodes, and it has nothing to be told from: mend the others",
+                         public_frame["file"].iloc[0])  # fmt: skip
     expert_frame = None
     if t.uses_experts:
         expert_frame = drop_undecodable(keep_share(read_manifests(expert, "text", root), t.expert_share, t.seed), t.max_bad)
@@ -116,17 +119,6 @@ def make_exact(model: KeepFIT) -> None:
         if isinstance(getattr(module, "dropout_prob", None), float):  # attention in older versions of transformers
             module.dropout_prob = 0.0
     model.image_encoder.batch_norm = "running"
-
-
-def read_configs(run: Path) -> tuple[ModelConfig, TrainConfig]:
-    """The two configs of a run folder."""
-    try:
-        saved = json.loads((run / "config.json").read_text())
-        return ModelConfig(**saved["model"]), TrainConfig(**saved["train"])
-    except InputError as error:
-        raise InputError(str(error), run / "config.json") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError("not the config.json of a run: restore it, or start a new run", run / "config.json") from error
 
 
 class Run:
@@ -330,10 +322,13 @@ class Run:
         if place is not None:
             self.step, self.epoch, self.row, self.drawn = (place[name] for name in ("step", "epoch", "row", "drawn"))
             self.bad = place["bad"]
+            if place["size"] != self.size and self.accelerator.is_main_process:
+                world = f"{self.accelerator.num_processes} x {self.config.batch_size}"
+                print(f"{self.out}: a step now takes {world} public rows, not {place['size']} as before", file=sys.stderr)
             self._set_rate()
 
     def checkpoint(self) -> None:
-        place = {"step": self.step, "epoch": self.epoch, "row": self.row, "drawn": self.drawn, "bad": self.bad}
+        place = {name: getattr(self, name) for name in ("step", "epoch", "row", "drawn", "bad", "size")}
         write_checkpoint(self.out / "checkpoints", self.accelerator, place)
 
     def finish(self) -> None:

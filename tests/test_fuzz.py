@@ -29,7 +29,7 @@ from keepfit_mini.encoders import whole, word_tokenizer
 from keepfit_mini.manifests import exclude_categories, fingerprint, keep_share, read_manifest
 from keepfit_mini.pictures import MAX_PIXELS, UNREADABLE, fit_square, open_picture, read_picture
 from keepfit_mini.prompts import class_prompts, conditions, descriptions, find, mask_names, training_prompt
-from keepfit_mini.trainer import read_configs
+from keepfit_mini.run_settings import read_configs
 
 FULL = os.environ.get("KEEPFIT_FUZZ") == "full"
 CASES = Counter()

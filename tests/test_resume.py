@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import keepfit_mini as kf
 from keepfit_mini import data, trainer
 from keepfit_mini.resized import ResizedPictures
+from keepfit_mini.run_settings import read_configs
 
 ROOT = Path(__file__).parents[1]
 
@@ -179,7 +180,7 @@ def test_a_loss_that_is_no_number_stops_with_its_rows_named_and_saved(drawn, qui
     assert [row["row"] for row in saved["public"]] == [int(public["row"][i]) for i in calls[2]]
     assert all(row["category"] and row["category"] in row["text"] or row["text"] for row in saved["public"])
     assert len(saved["expert"]) == 8 and saved["expert"][0]["text"] and (saved["loss"] is None) == (where == "loss")
-    state = kf.trainer.read_configs(out)  # the run is whole up to there
+    state = read_configs(out)  # the run is whole up to there
     assert state and len((out / "metrics.jsonl").read_text().splitlines()) == 2
     assert all(torch.isfinite(p).all() for p in weights_of(out / "checkpoints" / "step-00000002"))
 
