@@ -6,11 +6,10 @@ import argparse
 import csv
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
-from .config import PRESETS, VARIANTS, InputError, write_aside
+from .config import PRESETS, VARIANTS, InputError, first_process, write_aside
 
 EVALUATIONS = ("zero-shot", "linear-probe", "clip-adapter", "tip-adapter", "tip-adapter-f")  # adapters.PROTOCOLS, and none
 
@@ -146,11 +145,6 @@ def bench(args) -> None:
         raise InputError(f"--only {unknown[0]}: give some of {', '.join(MEASUREMENTS)}")
     run_bench(args.out, args.presets, args.fast, args.only)
     print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
-
-
-def first_process() -> bool:
-    """Of several that `accelerate launch` started, one speaks."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def split_classes(text: str) -> list[str]:

@@ -6,6 +6,7 @@ one T4 (colab) and the paper as published (paper).
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ def write_aside(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def first_process() -> bool:
+    """Of several that `accelerate launch` started, one speaks; known before they meet."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def versions() -> dict[str, str]:

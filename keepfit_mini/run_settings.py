@@ -7,9 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from accelerate import PartialState
-
-from .config import InputError, ModelConfig, TrainConfig
+from .config import InputError, ModelConfig, TrainConfig, first_process
 
 FREE = ("max_bad", "num_workers", "cache_gb")  # the machine's, not the run's
 
@@ -20,7 +18,7 @@ def settings_of(run: Path, given: TrainConfig) -> tuple[ModelConfig, TrainConfig
     before = dataclasses.replace(before, **{name: getattr(given, name) for name in FREE})
     wanted = dataclasses.asdict(given)
     other = [f"{k} {v} (not {wanted[k]})" for k, v in dataclasses.asdict(before).items() if v != wanted[k]]
-    if other and PartialState().is_main_process:
+    if other and first_process():
         print(f"{run}: goes on with the settings that it was begun with: {', '.join(other)}", file=sys.stderr)
     return model, before
 
