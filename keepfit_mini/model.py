@@ -170,6 +170,16 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         return model.eval()
 
 
+def make_exact(model: KeepFIT) -> None:
+    """No dropout anywhere and batch norm on running statistics: what is left does not depend on how a batch is cut."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "dropout_prob", None), float):  # attention in older versions of transformers
+            module.dropout_prob = 0.0
+    model.image_encoder.batch_norm = "running"
+
+
 def downloaded(name: str, **settings) -> str:
     """Folder of a hub repository; InputError where there is none."""
     try:

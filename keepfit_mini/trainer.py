@@ -29,7 +29,7 @@ from .data import Pictures, Visits, collate, cuts
 from .frozen_stages import keep_activations
 from .gather import join_lists
 from .manifests import exclude_categories, fingerprint, keep_share, read_manifests
-from .model import KeepFIT
+from .model import KeepFIT, make_exact
 from .pictures import drop_undecodable, limit_bad, report_bad
 from .run_settings import settings_of
 from .schedule import warmup_cosine
@@ -109,16 +109,6 @@ def pretrain(
     run.train()
     run.finish()
     return accelerator.unwrap_model(run.model).eval()
-
-
-def make_exact(model: KeepFIT) -> None:
-    """No dropout anywhere and batch norm on running statistics: what is left does not depend on how a batch is cut."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "dropout_prob", None), float):  # attention in older versions of transformers
-            module.dropout_prob = 0.0
-    model.image_encoder.batch_norm = "running"
 
 
 class Run:

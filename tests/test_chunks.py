@@ -10,7 +10,7 @@ from torch import nn
 
 import keepfit_mini as kf
 from keepfit_mini import chunks
-from keepfit_mini.trainer import make_exact
+from keepfit_mini.model import make_exact
 
 ROWS = 20
 
