@@ -19,7 +19,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import load
 
-from .config import InputError
+from .config import InputError, file_sha256
 from .gather import join_lists
 
 KEPT = 2
@@ -90,9 +90,4 @@ def sha256(saved: dict) -> str:
 
 def hashes(folder: Path) -> dict[str, str]:
     """File name -> SHA-256, place.json left out."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != "place.json":
-            with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != "place.json"}

@@ -6,6 +6,7 @@ one T4 (colab) and the paper as published (paper).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -33,6 +34,11 @@ def write_aside(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_process() -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import re
 import shutil
@@ -27,7 +26,7 @@ from urllib.parse import unquote
 import pooch
 import requests
 
-from .config import InputError
+from .config import InputError, file_sha256
 
 ATTEMPTS = 3
 TIMEOUT = 30  # seconds without a byte
@@ -67,7 +66,7 @@ def fetch(url: str, folder: str | Path, name: str | None = None, *, sha256: str,
         raise InputError(f"{name!r} is not the name of a file: give a name without folders", url)
     path = Path(folder) / name
     if path.exists() or path.is_symlink():
-        if path.is_file() and path.stat().st_size == size and digest(path) == sha256.lower():
+        if path.is_file() and path.stat().st_size == size and file_sha256(path) == sha256.lower():
             return path
         raise InputError(f"is not the file of {url}, other bytes lie there: move it away, then try again", path)
 
@@ -100,11 +99,6 @@ def fetch(url: str, folder: str | Path, name: str | None = None, *, sha256: str,
             reason = error.strerror or error
             raise InputError(f"cannot be kept in {folder} ({reason}): give a folder that can be written", url) from error
     raise AssertionError("each attempt returns or raises")
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------- archives

