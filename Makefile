@@ -11,7 +11,7 @@ help:  ## list the targets
 
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable ".[dev,notebooks,cpu]"
+	$(INSTALL) --editable ".[dev,notebooks,cpu,ocr,translate]"
 	@touch $@
 
 demo: $(STAMP)  ## draw eyes, pretrain the baseline and KeepFIT, score both: demo/report.html

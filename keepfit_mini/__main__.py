@@ -27,6 +27,15 @@ def demo(args) -> None:
     run_demo(args.out, seed=args.seed)
 
 
+def build_atlas(args) -> None:
+    from .atlas import build_atlas
+
+    ocr = None if args.ocr == "off" else args.ocr
+    counts = build_atlas(args.book, args.out, start=args.start, ocr=ocr, translate=args.translate)
+    print(", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "flagged"))
+    print(f"manifest: {args.out / 'manifest.csv'}; look at {args.out / 'review.html'}")
+
+
 def pretrain(args) -> None:
     from .trainer import pretrain
 
@@ -203,6 +212,15 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--images", type=int, default=1500, help="pictures of the public set; the others follow from it")
     c.add_argument("--size", type=int, default=64, help="pixels a side")
     c.add_argument("--seed", type=int, default=0, help="same seed, same pictures")
+
+    c = command(build_atlas, "an eye atlas as a PDF -> manifest.csv, its pictures, and review.html to check them by", "build-atlas")
+    c.add_argument("book", type=Path, metavar="BOOK.pdf", help="with a text layer, or scanned if Tesseract is installed")
+    c.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make; an earlier build in it is replaced")
+    c.add_argument("--start", choices=("collect", "align", "modality", "clean"), default="collect",
+                   help="step to begin with, on the tables in DIR, once you have corrected one of them")  # fmt: skip
+    c.add_argument("--ocr", default="auto", metavar="LANGUAGES",
+                   help="Tesseract's languages for pages without text, like eng+chi_sim; off: leave them unread")  # fmt: skip
+    c.add_argument("--translate", action="store_true", help="fill a missing language with a Marian model that lies on this machine")
 
     c = command(pretrain, "pretrain KeepFIT, or a variant of it, on manifests")
     c.add_argument("--preset", choices=list(PRESETS), default="mini", help="model and schedule (config.py)")

@@ -1,0 +1,333 @@
+"""From an eye atlas as a PDF to a checked manifest: MM-Retinal's four steps (paper section 2.2).
+
+    book.pdf --collect--> pictures + captions --align--> pairs --classify_modality--> pairs --clean_and_pair--> manifest.csv
+
+Each step reads a table that the step before wrote and writes one that a person can open, correct and feed to the next
+("semi-automatic", as in the paper): correct DIR/1_captions.csv, say, and run again from `align`. Not about: how a page is read
+(atlas_pages.py), put into captions (atlas_blocks.py) and figures (atlas_layout.py), and the page that shows it all (review.py).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from .atlas_blocks import captions_of, drop_running_lines
+from .atlas_layout import figures_of
+from .atlas_pages import Page, open_book, read_page, save_picture
+from .atlas_pairs import FLAG, pair_figure
+from .cleaning import clean, duplicates
+from .config import InputError, write_aside
+from .modality import classify
+from .pictures import UNREADABLE, open_picture
+
+STEPS = ("collect", "align", "modality", "clean")
+PICTURES, CAPTIONS, PAIRS, MODALITIES = "1_pictures.csv", "1_captions.csv", "2_pairs.csv", "3_modality.csv"
+MANIFEST, UNPAIRED, BOOK = "manifest.csv", "unpaired.csv", "book.json"
+COLUMNS = {
+    PICTURES: ["image", "page", "left", "top", "right", "bottom", "figure", "letter", "confidence", "notes"],
+    CAPTIONS: ["figure", "page", "language", "text", "confidence", "notes"],
+    PAIRS: ["image", "page", "figure", "panel", "text", "text_zh", "confidence", "notes"],
+}
+COLUMNS[MODALITIES] = ["image", "modality", "modality_confidence", *COLUMNS[PAIRS][1:]]
+LANGUAGES = {"en": "text", "zh": "text_zh"}
+LOGO = 3  # a picture that comes back on so many pages is a decoration
+
+
+def build_atlas(
+    book: str | Path, out: str | Path, start: str = "collect", ocr: str | None = "auto", translate: bool = False,
+    progress: bool = True,
+) -> dict[str, int]:
+    """All four steps: `out`/manifest.csv, its pictures and tables, unpaired.csv, review.html; returns what was counted.
+
+    start      the step to begin with; later ones read the tables that lie in `out`, corrected by a person or not
+    ocr        Tesseract's languages for pages without a text layer ("eng+chi_sim"); "auto": those that are installed; None: no OCR
+    translate  fill the missing language with a Marian model, where one lies on this machine
+    Until all is done `out` stays as it was. InputError: a book that cannot be read, holds no picture, no text or no caption;
+    an `out` that holds something else; a corrected table that does not fit.
+    """
+    book, out = Path(book), Path(out)
+    if start not in STEPS:
+        raise InputError(f"--start {start!r} is not one of: {', '.join(STEPS)}")
+    check_out(out, start)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        if start == "collect":
+            collect(book, folder, ocr=ocr, progress=progress)
+        else:
+            shutil.copytree(out, folder, dirs_exist_ok=True)
+        steps = {
+            "align": lambda: align(folder),
+            "modality": lambda: classify_modality(folder, progress=progress),
+            "clean": lambda: clean_and_pair(folder, translate=translate),
+        }
+        for step in STEPS[max(1, STEPS.index(start)):]:
+            counts = steps[step]()
+        replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return counts
+
+
+def check_out(out: Path, start: str) -> None:
+    """InputError: `out` is a file, holds something that is no earlier build, or lacks the table that `start` reads."""
+    if out.exists() and not out.is_dir():
+        raise InputError("is a file: give --out a folder", out)
+    if start != "collect":
+        needed = {"align": (PICTURES, CAPTIONS), "modality": (PAIRS,), "clean": (MODALITIES,)}[start]
+        for name in needed:
+            if not (out / name).is_file():
+                raise InputError(f"is not there: build the atlas from the start first, without --start {start}", out / name)
+    elif out.exists() and any(out.iterdir()) and not (out / BOOK).is_file():
+        raise InputError("is there and holds no earlier build of an atlas: give --out another folder", out)
+
+
+def replace(folder: Path, out: Path) -> None:
+    """Put the finished folder where the old one stood."""
+    folder.chmod(0o755)
+    old = None
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent)) / "old"
+        out.rename(old)
+    folder.rename(out)
+    if old:
+        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """utf-8 with a mark at its head, so that a spreadsheet shows Chinese."""
+    write_aside(path, "\ufeff" + frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of the builder, perhaps corrected by a person, as strings. InputError: a column is gone, a number is none."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as a CSV in UTF-8 ({' '.join(str(error).split())}): save it as one", path) from error
+    for column in COLUMNS[path.name]:
+        if column not in frame:
+            raise InputError(f"the column `{column}` is gone: put it back", path)
+    for column in ("page", "confidence", "modality_confidence"):
+        if column in frame:
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            for row in frame.index[numbers.isna()]:
+                raise InputError(f"{column} is {frame[column][row]!r}: give a number", path, row + 2)
+            frame[column] = numbers.astype(int) if column == "page" else numbers
+    return frame.reset_index(drop=True)
+
+
+def noted(*notes: str) -> str:
+    return "; ".join(dict.fromkeys(note for note in notes if note))
+
+
+# ------------------------------------------------------------------------------------------------------------ 1. collect
+
+
+def collect(book: Path, folder: Path, ocr: str | None = "auto", progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Step 1: pictures/ and two tables, one row a picture (with its place and its figure) and one row a caption.
+
+    Rows of one figure share the cell `figure`; where a book uses a number twice, its page follows in brackets.
+    """
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    pages, unread = read_book(book, folder, ocr, progress)
+    without_logos(pages, folder)
+    drop_running_lines(pages)
+    captions = captions_of(pages)
+    refuse_what_is_no_atlas(book, pages, captions, unread)
+    figures, left = figures_of(pages, captions)
+    used = Counter(figure.number for figure in figures)
+    rows, texts = [], []
+    for figure in figures:
+        name = figure.number if used[figure.number] == 1 else f"{figure.number} (page {figure.page})"
+        if used[figure.number] > 1 and any(t["figure"] == name for t in texts):
+            name = f"{figure.number} (page {figure.page}, {len(texts)})"
+        for picture, letter in zip(figure.pictures, figure.letters, strict=True):
+            rows.append(picture_row(picture, figure.page, name, letter, figure.confidence, noted(*figure.notes)))
+        for caption in figure.captions:
+            texts.append({"figure": name, "page": caption.page, "language": caption.language, "text": caption.text,
+                          "confidence": round(caption.confidence, 2), "notes": noted(*caption.notes)})  # fmt: skip
+    rows += [picture_row(picture, page, "", "", 0.0, "no caption on its page claims it") for page, picture in left]
+    rows.sort(key=lambda row: row["page"])
+    pictures = pd.DataFrame(rows, columns=COLUMNS[PICTURES])
+    captions = pd.DataFrame(texts, columns=COLUMNS[CAPTIONS])
+    write_table(pictures, folder / PICTURES)
+    write_table(captions, folder / CAPTIONS)
+    about = {"book": book.name, "pages": len(pages), "scanned": sum(page.scan for page in pages), "unread": unread}
+    write_aside(folder / BOOK, json.dumps(about, indent=2) + "\n")
+    return pictures, captions
+
+
+def picture_row(picture, page: int, figure: str, letter: str, confidence: float, notes: str) -> dict:
+    left, top, right, bottom = (round(v, 1) for v in picture.box)
+    return {"image": f"pictures/{picture.file}", "page": page, "left": left, "top": top, "right": right, "bottom": bottom,
+            "figure": figure, "letter": letter, "confidence": round(confidence, 2), "notes": notes}  # fmt: skip
+
+
+def read_book(book: Path, folder: Path, ocr: str | None, progress: bool) -> tuple[list[Page], list[int]]:
+    """Every page, its pictures saved and let go; and the numbers of scanned pages that nothing could read."""
+    from .atlas_scans import languages_installed
+
+    pages, unread = [], []
+    with open_book(book) as document:
+        if ocr == "auto":
+            ocr = languages_installed()
+        for index in tqdm(range(len(document)), desc="reading pages", unit="page", disable=not progress):
+            page = read_page(document, index, ocr)
+            for k, picture in enumerate(page.pictures, 1):
+                save_picture(picture, folder / "pictures", f"p{page.number:04d}-{k}")
+            if page.scan and not ocr:
+                unread.append(page.number)
+            pages.append(page)
+    return pages, unread
+
+
+def without_logos(pages: list[Page], folder: Path) -> None:
+    """Take out what comes back on page after page: a publisher's sign, a chapter's ornament."""
+    seen = Counter(digest for page in pages for digest in {picture.digest for picture in page.pictures})
+    for page in pages:
+        for picture in page.pictures:
+            if seen[picture.digest] >= LOGO:
+                (folder / "pictures" / picture.file).unlink()
+        page.pictures = [picture for picture in page.pictures if seen[picture.digest] < LOGO]
+
+
+def refuse_what_is_no_atlas(book: Path, pages: list[Page], captions: list, unread: list[int]) -> None:
+    if not any(page.pictures for page in pages):
+        raise InputError("no page holds a picture: give a PDF of an atlas with its figures", book)
+    if not any(page.lines for page in pages):
+        if unread:
+            raise InputError(
+                "no page has a text layer and Tesseract is not installed: install it (Debian: tesseract-ocr, "
+                "tesseract-ocr-chi-sim; and `pip install pytesseract`), or give a PDF with text",
+                book,
+            )
+        raise InputError("no page holds text: give a PDF whose figures have captions", book)
+    if not captions:
+        raise InputError("no caption was found (a line that begins like `Figure 2-12`, `Fig. 5-3-1` or `图5-3-1`)", book)
+
+
+# -------------------------------------------------------------------------------------------------------------- 2. align
+
+
+def align(folder: Path) -> pd.DataFrame:
+    """Step 2: figures and captions -> 2_pairs.csv, one row a picture with its own text; what found no partner has a cell empty."""
+    pictures, captions = read_table(folder / PICTURES), read_table(folder / CAPTIONS)
+    for row, language in enumerate(captions["language"]):
+        if language not in LANGUAGES:
+            raise InputError(f"language is {language!r}: give en or zh", folder / CAPTIONS, row + 2)
+    rows = []
+    for figure, texts in captions.groupby("figure", sort=False):
+        own = pictures[pictures["figure"] == figure]
+        for row, image in own["image"].items():
+            readable(folder, image, folder / PICTURES, row + 2)
+        confidence = float(min([*own["confidence"], *texts["confidence"]]))
+        notes = noted(*own["notes"], *texts["notes"])
+        spoken = {language: " ".join(part["text"]) for language, part in texts.groupby("language")}
+        page = int((own if len(own) else texts)["page"].iloc[0])
+        for pair in pair_figure(folder, own["image"].tolist(), own["letter"].tolist(), spoken, confidence):
+            rows.append({"image": pair.image, "page": page, "figure": figure.split(" (page")[0], "panel": pair.panel,
+                         **{column: pair.texts.get(language, "") for language, column in LANGUAGES.items()},
+                         "confidence": pair.confidence, "notes": noted(notes, *pair.notes)})  # fmt: skip
+    for _, picture in pictures[~pictures["figure"].isin(captions["figure"])].iterrows():
+        note = noted(picture["notes"], f"no caption for figure {picture['figure']}" if picture["figure"] else "")
+        rows.append({"image": picture["image"], "page": picture["page"], "figure": picture["figure"], "panel": picture["letter"],
+                     "text": "", "text_zh": "", "confidence": 0.0, "notes": note})  # fmt: skip
+    pairs = pd.DataFrame(rows, columns=COLUMNS[PAIRS]).sort_values("page", kind="stable")
+    write_table(pairs, folder / PAIRS)
+    return pairs
+
+
+def readable(folder: Path, image: str, table: Path, row: int) -> None:
+    try:
+        open_picture(folder / image).close()
+    except UNREADABLE as error:
+        raise InputError(f"picture {image} does not open ({error}): mend the cell or delete the row", table, row) from error
+
+
+# ----------------------------------------------------------------------------------------------------------- 3. modality
+
+
+def classify_modality(folder: Path, progress: bool = True) -> pd.DataFrame:
+    """Step 3: CFP, FFA, OCT or other for each picture, from the picture and, where they agree, the caption (modality.py)."""
+    pairs = read_table(folder / PAIRS)
+    found = []
+    for row, pair in tqdm(pairs.iterrows(), total=len(pairs), desc="modality", unit="picture", disable=not progress):
+        if not pair["image"]:
+            found.append(("", 0.0))
+            continue
+        readable(folder, pair["image"], folder / PAIRS, row + 2)
+        with open_picture(folder / pair["image"]) as picture:
+            modality, confidence, _ = classify(picture.convert("RGB"), " ".join((pair["text"], pair["text_zh"])))
+        found.append((modality, round(float(confidence), 2)))
+    table = pairs.assign(modality=[m for m, _ in found], modality_confidence=[c for _, c in found])[COLUMNS[MODALITIES]]
+    write_table(table, folder / MODALITIES)
+    return table
+
+
+# -------------------------------------------------------------------------------------------------------------- 4. clean
+
+
+def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
+    """Step 4: manifest.csv (the contract's columns and `page, figure, panel, confidence, modality_confidence, notes`),
+    unpaired.csv (pictures without text, texts without picture) and review.html."""
+    from .review import write_review  # it draws figures; the steps before need none
+
+    table = read_table(folder / MODALITIES)
+    changes: list[list[str]] = [[] for _ in range(len(table))]
+    printed = table[list(LANGUAGES.values())].copy()
+    for language, column in LANGUAGES.items():
+        texts = []
+        for i, text in enumerate(table[column]):
+            cleaned, changed = clean(text, language) if text else ("", [])
+            texts.append(cleaned)
+            changes[i] += changed
+        table[column] = texts
+    if translate:
+        translate_missing(table)
+    notes = []
+    again = duplicates(table["text"].tolist())
+    for i, row in table.iterrows():
+        said = [row["notes"]]
+        for language, column in LANGUAGES.items():
+            if not row[column] and (row["text"] or row["text_zh"]):
+                said.append(f"no {'English' if language == 'en' else 'Chinese'} text")
+        if row["text"] and again[i] is not None and table["figure"][again[i]] != row["figure"]:
+            said.append(f"says the same as figure {table['figure'][again[i]]}{table['panel'][again[i]]}")
+        notes.append(noted(*said))
+    table["notes"] = notes
+    paired = (table["image"] != "") & ((table["text"] != "") | (table["text_zh"] != ""))
+    book = json.loads((folder / BOOK).read_text(encoding="utf-8")) if (folder / BOOK).is_file() else {"book": folder.name}
+    table["label"], table["source"], table["split"] = "", Path(book["book"]).stem, "train"
+    columns = ["image", "modality", "label", "text", "text_zh", "source", "split", "page", "figure", "panel", "confidence",
+               "modality_confidence", "notes"]  # fmt: skip
+    if not paired.any():
+        raise InputError("not one picture found its text: see the tables that --start align reads", folder / PAIRS)
+    manifest = table.loc[paired, columns].reset_index(drop=True)
+    write_aside(folder / MANIFEST, manifest.to_csv(index=False, lineterminator="\n"))
+    write_table(table.loc[~paired, ["image", "page", "figure", "panel", "text", "text_zh", "notes"]], folder / UNPAIRED)
+    write_review(folder, table.assign(printed=printed["text"], printed_zh=printed["text_zh"], changes=changes), book)
+    return {
+        "pictures": int((table["image"] != "").sum()), "pairs": len(manifest), "flagged": int((manifest["confidence"] < FLAG).sum()),
+        "pictures without text": int(((table["image"] != "") & ~paired).sum()),
+        "texts without picture": int((table["image"] == "").sum()), "pages unread": len(book.get("unread", [])),
+    }  # fmt: skip
+
+
+def translate_missing(table: pd.DataFrame) -> None:
+    """Fill the empty one of text and text_zh in place, and say so in notes (paper section 2.2, step 4)."""
+    from .translation import translator
+
+    for source, target in (("en", "zh"), ("zh", "en")):
+        have, want = LANGUAGES[source], LANGUAGES[target]
+        rows = table.index[(table[have] != "") & (table[want] == "")]
+        if len(rows) and (translated := translator(source, target)):
+            table.loc[rows, want] = translated(table.loc[rows, have].tolist())
+            table.loc[rows, "notes"] = [noted(note, f"{want} translated by a model") for note in table.loc[rows, "notes"]]

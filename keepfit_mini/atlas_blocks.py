@@ -1,0 +1,326 @@
+"""Lines of a book -> printed captions: paragraphs, running heads left out, captions put together over columns and pages.
+
+Step 1 of MM-Retinal's pipeline (paper section 2.2), its text half. Not about: which pictures a caption belongs to
+(atlas_layout.py), and what a caption says (atlas_captions.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .atlas_captions import HAN, caption_start, language_of, languages_of, normal_number, split_caption
+from .atlas_pages import Box, Line, Page
+from .cleaning import join_lines
+
+EDGE = 0.12  # of the page's height: where running heads and page numbers stand
+LETTER = re.compile(r"[\[(（【]?([A-Ha-hＡ-Ｈ])[\])）】.．,，:：]?$")
+# "... Same eye as" and "(see" go on with a figure's number on the next line, which begins no caption.
+REFERS = re.compile(r"(?:\b(?:as|see|in|to|of|with|from|and|or|than|cf\.?|compare)|[(（\[]|[与和及同见如])$", re.I)
+CONTINUED = re.compile(r"^\s*[(（\[]?\s*(?:continued|cont(?:inue)?d?\.?|续)\s*[)）\]]?\s*[.:。：,，]?\s*", re.I)
+
+
+@dataclass
+class Block:
+    """A paragraph: lines under one another, of one size."""
+
+    lines: list[Line]
+    page: int
+    order: int  # in the file
+
+    @property
+    def box(self) -> Box:
+        boxes = [line.box for line in self.lines]
+        return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+
+    @property
+    def size(self) -> float:
+        return Counter(line.size for line in self.lines for _ in line.text).most_common(1)[0][0]
+
+    @property
+    def text(self) -> str:
+        return join_lines([line.text for line in self.lines], language_of("".join(line.text for line in self.lines)))
+
+
+@dataclass
+class PrintedCaption:
+    """One caption as printed: its blocks (a second column, the next page) and its text in one language."""
+
+    number: str
+    language: str
+    blocks: list[Block]
+    text: str = ""
+    notes: list[str] = field(default_factory=list)
+    confidence: float = 1.0
+
+    @property
+    def page(self) -> int:
+        return self.blocks[0].page
+
+    def boxes(self, page: int) -> list[Box]:
+        return [block.box for block in self.blocks if block.page == page]
+
+    @property
+    def letters(self) -> list[str]:
+        return sorted(split_caption(self.text).texts)
+
+
+def union(boxes: list[Box]) -> Box:
+    return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+
+
+def overlap(a: Box, b: Box, axis: int) -> float:
+    """How far two boxes share a span, as a share of the shorter one. axis: 0 across, 1 down."""
+    shared = min(a[axis + 2], b[axis + 2]) - max(a[axis], b[axis])
+    return shared / max(1e-6, min(a[axis + 2] - a[axis], b[axis + 2] - b[axis]))
+
+
+# ------------------------------------------------------------------------------------------------------------ paragraphs
+
+
+def drop_running_lines(pages: list[Page]) -> None:
+    """Take out running heads, feet and page numbers: what stands at the same height near the edge of several pages."""
+    def key(line: Line, page: Page):
+        where = "top" if line.box[1] < EDGE * page.height else "foot" if line.box[3] > (1 - EDGE) * page.height else None
+        return where and (where, round(line.box[1] / 6), re.sub(r"\d+", "#", line.text))
+
+    seen = Counter(k for page in pages for k in {key(line, page) for line in page.lines} if k)
+    enough = 3 if len(pages) >= 6 else 2
+    for page in pages:
+        kept = []
+        for line in page.lines:
+            k = key(line, page)
+            alone = k and re.fullmatch(r"[\s\-–—·|•第页]*(?:\d{1,4}|[ivxlc]{1,6})[\s\-–—·|•第页]*", line.text)
+            if LETTER.match(line.text) or not alone and not (k and seen[k] >= enough and not caption_start(line.text)):
+                kept.append(line)
+        page.lines = kept
+
+
+def blocks_of(page: Page) -> list[Block]:
+    """Lines -> paragraphs. A line joins the block whose last line stands right above it; a caption's start begins a block."""
+    blocks: list[Block] = []
+    for order, line in enumerate(page.lines):
+        if LETTER.match(line.text):
+            continue  # a panel's letter, not a word: printed_letters
+        best, least = None, None
+        begins = caption_start(line.text)
+        for block in blocks:
+            gap = _follows(block, line)
+            if gap is not None and (least is None or gap < least) and not (begins and not REFERS.search(block.lines[-1].text)):
+                best, least = block, gap
+        if best is None:
+            blocks.append(Block([line], page.number, order))
+        else:
+            best.lines.append(line)
+    return blocks
+
+
+def _follows(block: Block, line: Line) -> float | None:
+    """The white between a block's last line and this one, where it can be its next line; else None."""
+    last = block.lines[-1]
+    if max(last.size, line.size) > 1.07 * min(last.size, line.size) + 0.05:
+        return None
+    size = max(last.size, 1.0)
+    step = _middle(line.box) - _middle(last.box)
+    if not 0.5 * size < step < 2.1 * size:
+        return None
+    if len(block.lines) > 1:
+        usual = _middle(last.box) - _middle(block.lines[-2].box)
+        if step > 1.3 * usual:
+            return None
+    box = union([one.box for one in block.lines])
+    if overlap(box, line.box, 0) < 0.5 or line.box[0] < box[0] - 3 * size:
+        return None
+    return step
+
+
+def _middle(box: Box) -> float:
+    return (box[1] + box[3]) / 2
+
+
+def printed_letters(page: Page) -> list[tuple[str, Box]]:
+    """Letters that stand alone: A, (b), C. ..."""
+    found = [(LETTER.match(line.text), line.box) for line in page.lines]
+    wide = {ord(c): ord(c) - 0xFEE0 for c in "ＡＢＣＤＥＦＧＨ"}
+    return [(match[1].translate(wide).upper(), box) for match, box in found if match]
+
+
+# -------------------------------------------------------------------------------------------------------------- captions
+
+
+def captions_of(pages: list[Page]) -> list[PrintedCaption]:
+    """Every caption of the book, in order, whole: columns and page breaks mended, its languages apart."""
+    blocks = {page.number: blocks_of(page) for page in pages}
+    by_number = {page.number: page for page in pages}
+    found: list[PrintedCaption] = []
+    taken: set[int] = set()
+    for number, here in blocks.items():
+        starts = [block for block in here if caption_start(block.text)]
+        for block in starts:
+            caption = PrintedCaption("", "", [block])
+            taken.add(id(block))
+            _take_rest_of_title(caption, here, taken)
+            _take_columns(caption, here, taken)
+            _take_panels(caption, here, taken)
+            found.append(caption)
+        for caption in [c for c in found if c.page == number]:
+            _take_other_language(caption, here, taken)
+    for caption in found:
+        if caption.page + 1 in blocks and _is_last(caption, blocks[caption.page], by_number[caption.page]):
+            own_type = _own_type(caption, blocks, found, taken)
+            _take_next_page(caption, blocks[caption.page + 1], by_number[caption.page + 1], taken, own_type)
+    return _only_one_each([part for caption in found for part in _parts(caption)])
+
+
+def _whole(blocks: list[Block]) -> str:
+    lines = [line.text for block in blocks for line in block.lines]
+    return join_lines(lines, language_of("".join(lines)))
+
+
+def _ended(text: str) -> bool:
+    return text.rstrip()[-1:] in ".。!！?？)）"
+
+
+def _below(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> Block | None:
+    """The free block right under the caption's last one."""
+    last = caption.blocks[-1].box
+    under = [b for b in blocks if id(b) not in taken and b.box[1] > last[3] - 3 and overlap(last, b.box, 0) > 0.5]
+    return min(under, key=lambda b: b.box[1], default=None)
+
+
+def _take_rest_of_title(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
+    """"FIGURE 2-12" alone, in large type or in the margin: its text is the block under or beside it."""
+    text = caption.blocks[0].text
+    start = caption_start(text)
+    if text[start.end():].strip():
+        return
+    box = caption.blocks[0].box
+    beside = [b for b in blocks if id(b) not in taken and b.box[0] >= box[2] - 2 and abs(b.box[1] - box[1]) < box[3] - box[1]]
+    under = _below(caption, blocks, taken)
+    if under and under.box[1] - box[3] > 2 * caption.blocks[0].size or under and caption_start(under.text):
+        under = None
+    block = under or min(beside, key=lambda b: b.box[0], default=None)
+    if block and not caption_start(block.text):
+        caption.blocks.append(block)
+        taken.add(id(block))
+
+
+def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
+    """A caption that runs over columns: the next block starts at the same height, in the same type and width."""
+    while True:
+        last = caption.blocks[-1]
+        box = last.box
+        beside = [b for b in blocks if id(b) not in taken and b.box[0] > box[2] - 2 and abs(b.size - last.size) < 0.06 * last.size
+                  and abs(b.box[1] - caption.blocks[0].box[1]) < 0.9 * last.size and not caption_start(b.text)]
+        block = min(beside, key=lambda b: b.box[0], default=None)
+        if block is None:
+            return
+        text, width = block.text, box[2] - box[0]
+        going_on = not _ended(_whole(caption.blocks)) or re.match(r"[a-z,;，；、。)]", text) or _next_mark(caption, text)
+        balanced = abs(len(block.lines) - len(last.lines)) <= 1 and abs((block.box[2] - block.box[0]) - width) < 0.2 * width
+        if not going_on and not balanced:
+            return
+        if not going_on:
+            caption.notes.append("read on in the next column")
+            caption.confidence = min(caption.confidence, 0.7)
+        caption.blocks.append(block)
+        taken.add(id(block))
+
+
+def _next_mark(caption: PrintedCaption, text: str) -> bool:
+    """Does this text begin with the panel mark that the caption needs next?"""
+    so_far = split_caption(_whole(caption.blocks)).texts
+    match = re.match(r"\s*(?:[(（\[【]\s*([A-Ha-h])\s*[)）\]】,，、&–-]|([A-H])\s*[,，.．:：、–-]|([A-H])\s+(?:and|to|和|与)\s)", text)
+    if not match:
+        return False
+    letter = (match[1] or match[2] or match[3]).upper()
+    return letter == (chr(ord(max(so_far)) + 1) if so_far else "A")
+
+
+def _take_panels(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
+    """Sub-captions as paragraphs of their own below: each begins with the mark that comes next."""
+    while (block := _below(caption, blocks, taken)) is not None:
+        near = block.box[1] - caption.blocks[-1].box[3] < 2.5 * block.size
+        if not near or caption_start(block.text) or not _next_mark(caption, block.text):
+            return
+        caption.blocks.append(block)
+        taken.add(id(block))
+
+
+def _take_other_language(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
+    """A paragraph right under a caption in the other language, without a number of its own, is its translation."""
+    block = _below(caption, blocks, taken)
+    if block is None or caption_start(block.text) or block.box[1] - caption.blocks[-1].box[3] > 1.2 * block.size:
+        return
+    text = _whole(caption.blocks)
+    if language_of(block.text) == language_of(text) or len(languages_of(text)) > 1 or abs(block.size - caption.blocks[0].size) > 1.6:
+        return
+    caption.blocks.append(block)
+    taken.add(id(block))
+
+
+def _is_last(caption: PrintedCaption, blocks: list[Block], page: Page) -> bool:
+    """Does nothing stand below this caption on its page?"""
+    bottom = max(block.box[3] for block in caption.blocks)
+    others = [b.box for b in blocks if b not in caption.blocks] + [picture.box for picture in page.pictures]
+    return bottom > 0.6 * page.height and all(box[1] < bottom for box in others)
+
+
+def _own_type(caption: PrintedCaption, blocks: dict[int, list[Block]], found: list[PrintedCaption], taken: set[int]) -> bool:
+    """Is nothing but captions set in this size? Then what stands in it elsewhere is the rest of one."""
+    size = caption.blocks[-1].size
+    first = {id(min(here, key=lambda b: b.box[1])) for here in blocks.values() if here}
+    others = sum(abs(b.size - size) < 0.06 * size for here in blocks.values() for b in here if id(b) not in taken | first)
+    return others <= 0.1 * len(found)
+
+
+def _take_next_page(caption: PrintedCaption, blocks: list[Block], page: Page, taken: set[int], own_type: bool) -> None:
+    text = _whole(caption.blocks)
+    free = [b for b in blocks if id(b) not in taken]
+    block = min(free, key=lambda b: (round(b.box[1] / 8), b.box[0]), default=None)
+    above = [p.box for p in page.pictures] + [b.box for b in blocks if b is not block]
+    if block is None or any(box[3] < block.box[1] for box in above):
+        return
+    same_type = abs(block.size - caption.blocks[-1].size) < 0.06 * block.size
+    if same_type and (own_type or not _ended(text) or _next_mark(caption, block.text) or CONTINUED.match(block.text)):
+        caption.blocks.append(block)
+        taken.add(id(block))
+        caption.notes.append(f"continued on page {page.number}")
+        while under := _below(caption, blocks, taken):  # sub-captions as paragraphs
+            if not _next_mark(caption, under.text):
+                return
+            caption.blocks.append(under)
+            taken.add(id(under))
+
+
+def _parts(caption: PrintedCaption) -> list[PrintedCaption]:
+    """One for each language of the printed caption."""
+    parts, by_block = [], caption.blocks
+    text = _whole(by_block)
+    number = normal_number(caption_start(text)["number"])
+    quality = min(line.quality for block in by_block for line in block.lines)
+    for part in languages_of(text):
+        parts.append(PrintedCaption(number, language_of(part), by_block, part, list(caption.notes), min(caption.confidence, quality)))
+    return parts
+
+
+def _only_one_each(captions: list[PrintedCaption]) -> list[PrintedCaption]:
+    """Of two captions of one number and language on a page, one is a sentence about the figure: keep the type of captions."""
+    usual = Counter(round(c.blocks[0].size, 1) for c in captions).most_common(1)
+    kept: dict[tuple, PrintedCaption] = {}
+    for caption in captions:
+        key = caption.number, caption.language, caption.page, (min(caption.letters) if _own_letter(caption) else "")
+        other = kept.get(key)
+        if other is None or abs(caption.blocks[0].size - usual[0][0]) < abs(other.blocks[0].size - usual[0][0]):
+            kept[key] = caption
+    return list(kept.values())
+
+
+def _own_letter(caption: PrintedCaption) -> bool:
+    start = caption_start(caption.text)
+    return bool(start and start["panel"]) and len(caption.letters) == 1
+
+
+def has_han(text: str) -> bool:
+    return HAN.search(text) is not None

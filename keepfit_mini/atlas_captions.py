@@ -1,0 +1,317 @@
+"""The grammar of an atlas caption: figure number, shared head, one text for each panel (paper section 2.2, step 2).
+
+"FIGURE 2-12. Macular oedema. A, The reflex is lost. B and C, Late phase." becomes number 2-12, head "Macular oedema.", and
+A -> "The reflex is lost.", B -> "Late phase.", C -> "Late phase." Nothing is guessed: what does not fit is said in `notes`.
+Not about: where on the page a caption stands (atlas_layout.py), and what is cleaned out of it (cleaning.py).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+DASH = "-‐‑‒–—―−－~～"
+_NUMBER = rf"\d{{1,3}}(?:\s?[{DASH}.·．]\s?\d{{1,3}}){{0,3}}"
+_WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
+# A caption begins a line: word, number, perhaps a panel's letter, and then something other than the rest of a word.
+START = re.compile(rf"\s*[\[【(（<]?(?:{_WORD})\s*(?P<number>{_NUMBER})\s?(?P<panel>[A-Ha-h](?![\w'’]))?(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
+# "Figure 2-3 shows ...", "Fig. 4 and Fig. 5 ...", "图2-3所示 ...": a sentence about a figure, no caption of one.
+MENTION = re.compile(
+    r"(?:[,，;；]|and|or|to|through|is|are|was|were|has|have|shows?|showed|shown|illustrat\w+|demonstrat\w+|depict\w+|displays?|"
+    r"presents?|gives?|provides?|represents?|reveals?|compares?|summari[sz]es?|lists?|contains?|explains?|in|on|of|for|from|with|"
+    r"above|below|we|can|may|also|which|where|as|suggests?|indicates?|describes?|outlines?)\b"
+    r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的",
+    re.I,
+)
+HAN = re.compile(r"[㐀-鿿豈-﫿]")
+
+_LETTER = r"[A-Za-zＡ-Ｚａ-ｚ]"
+_JOIN = rf"\s*(?:[{DASH}]|[,，、&＆/+]|and|to|through|through to|和|与|及|至|到|[,，]\s*and|[,，]\s*&)\s*"
+_GROUP = rf"{_LETTER}(?:{_JOIN}{_LETTER}(?![\w'’]))*"
+MARK = re.compile(
+    rf"(?P<open>[(（\[【])\s*(?P<inner>{_GROUP})\s*[)）\]】](?P<after>\s*[:：,，.．、—–-]?)"  # (A) (A-C) （A、B）
+    rf"|(?<![\w'’.\-/(（])(?P<bare>{_GROUP})(?P<stop>\s*[,，.．:：、;；)）](?!\d)|\s+(?=图|[㐀-鿿])|\s*[—–](?=\s*\w))",
+)
+_ENDS = ".。．;；:：!?！？)）]】,，、\"”’'"
+
+
+@dataclass
+class Caption:
+    """One printed caption, taken apart. texts: panel letter -> its own text, without the head; {} where it has no panels."""
+
+    number: str
+    language: str
+    head: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)  # panels whose text may hold a neighbour's
+    own: bool = False  # a caption of one panel: the letter belongs to the number, "Figure 2-12B."
+
+    def full(self, panel: str) -> str:
+        """The text of a panel with the shared head before it; the whole caption for a panel that it does not name."""
+        if not self.texts:
+            return self.head
+        return joined(self.head, self.texts.get(panel, ""), self.language) if panel in self.texts else ""
+
+
+def language_of(text: str) -> str:
+    """"zh" where Chinese characters carry the text (each counts as half a word), else "en"."""
+    han, latin = len(HAN.findall(text)), len(re.findall(r"[A-Za-z]{2,}", text))
+    return "zh" if han > latin else "en"
+
+
+def joined(head: str, text: str, language: str) -> str:
+    """Head and own text as one: a full stop where the head had none."""
+    head, text = head.strip(), text.strip()
+    if not head or not text:
+        return head or text
+    zh = language == "zh"
+    if head[-1] in ",，;；:：、":
+        head = head[:-1].rstrip() + ("。" if zh else ".")
+    elif head[-1] not in _ENDS:
+        head += "。" if zh else "."
+    return head + ("" if zh else " ") + text
+
+
+def normal_number(number: str) -> str:
+    """As printed, with one kind of dash and no blanks: "2 – 12" is 2-12, "12．4" is 12.4."""
+    return re.sub(rf"[{DASH}]", "-", re.sub(r"\s", "", number)).replace("．", ".").replace("·", ".")
+
+
+def caption_start(text: str) -> re.Match | None:
+    """The match of START where the text begins a caption; None where it begins a sentence about a figure, or anything else."""
+    match = START.match(text)
+    if not match:
+        return None
+    rest, ended = text[match.end():], match["end"].strip()
+    marked = MARK.match(text, match.start("panel") if match["panel"] else match.end())
+    if marked:
+        return match
+    bracket = re.match(r"\s*[\[【(（]", text) is not None
+    if re.match(r"\s*(?:figures|figs)\b", text, re.I) or ended[:1] in (",", "，") or ended[:1] in ")）]】" and ended and not bracket:
+        return None
+    apart = match[0][-1:].isspace() and HAN.match(rest)  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
+    if not ended and not apart and (MENTION.match(rest) or re.match(r"[a-z]", rest)):
+        return None
+    if ended and re.match(r"(?:shows?|illustrates?|demonstrates?|所示|显示)\b", rest):
+        return None
+    return match
+
+
+def languages_of(text: str) -> list[str]:
+    """A printed caption -> its parts, one a language: "图5-3-1 ... Fig. 5-3-1 ..." gives two.
+
+    A further start counts only with the number of the first, in the other language; without one, a Chinese half followed by an
+    English one (or the other way round) is parted where the fewest words end up on the wrong side."""
+    first = caption_start(text)
+    if not first:
+        return [text]
+    number, cuts = normal_number(first["number"]), [0]
+    for match in re.finditer(rf"(?:{_WORD})\s*{_NUMBER}", text[first.end():], re.I):
+        at = first.end() + match.start()
+        other = caption_start(text[at:])
+        if other and normal_number(other["number"]) == number and language_of(text[cuts[-1]:at]) != language_of(text[at:]):
+            cuts.append(at)
+    if len(cuts) == 1 and (at := _turn(text, first.end())):
+        cuts.append(at)
+    return [text[a:b].strip() for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+
+
+def _turn(text: str, begin: int) -> int | None:
+    """Where a caption changes its language for good, if it does."""
+    tokens = [(m.start(), "zh" if HAN.match(m[0]) else "en") for m in re.finditer(r"[㐀-鿿豈-﫿]|[A-Za-z]?[a-z]{3,}", text[begin:])]
+    han, latin = (sum(kind == which for _, kind in tokens) for which in ("zh", "en"))
+    if han < 4 or latin < 3:
+        return None
+    best, cut = len(tokens), 0
+    for before, after in (("zh", "en"), ("en", "zh")):
+        wrong = sum(kind == before for _, kind in tokens)  # everything on the right of the cut
+        for i, (_, kind) in enumerate(tokens):
+            if wrong < best:
+                best, cut = wrong, i
+            wrong += 1 if kind == after else -1
+    if cut == 0 or best > 0.08 * min(han, latin) + 0.5:
+        return None
+    at, end = begin + tokens[cut][0], begin + tokens[cut - 1][0] + 1
+    sentence = max(text.rfind(stop, end, at) for stop in ".。;；")
+    mark = re.search(r"[\[【(（]?[A-H](?:[,，.．:：)）]|\s)[^A-Za-z㐀-鿿]*$|[\[【(（A-Z]+[^\s㐀-鿿]*\s*$", text[end:at])  # belongs to what follows
+    if sentence >= 0:
+        return sentence + 1
+    return end + mark.start() if mark else at
+
+
+def letters_of(group: str) -> list[str]:
+    """The letters that a mark names: "A-C" -> A B C, "A and C" -> A C, "A, B" -> A B, in capitals."""
+    plain = group.translate({ord(c): ord(c) - 0xFEE0 for c in map(chr, [*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)])})
+    parts = re.findall(rf"(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[{DASH}]|\bto\b|\bthrough\b|至|到", plain)
+    letters: list[str] = []
+    for i, part in enumerate(parts):
+        if len(part) == 1 and part.isascii() and part.isalpha():
+            if i and letters and not (len(parts[i - 1]) == 1 and parts[i - 1].isalpha() and parts[i - 1].isascii()):
+                letters += [chr(c) for c in range(ord(letters[-1]) + 1, ord(part.upper()))]
+            letters.append(part.upper())
+    return letters
+
+
+@dataclass
+class _Mark:
+    start: int
+    end: int
+    letters: list[str]
+    bracketed: bool
+    strong: bool  # begins a sentence, a clause or the caption
+    lower: bool
+
+
+def _marks(text: str) -> list[_Mark]:
+    found, at = [], 0
+    while match := MARK.search(text, at):
+        at = match.end() if match["inner"] or match["bare"] else match.start() + 1
+        group = match["inner"] or match["bare"]
+        letters = letters_of(group)
+        if not letters or letters != sorted(set(letters)) or len(letters) > 12:
+            at = match.start() + 1
+            continue
+        before = text[: match.start()].rstrip()
+        strong = not before or before[-1] in _ENDS or before[-1] in "|-—–"
+        found.append(_Mark(match.start(), match.end(), letters, match["inner"] is not None, strong, group[0] in "abcdefghijkl"))
+    return found
+
+
+def _in_order(marks: list[_Mark]) -> list[_Mark]:
+    """The longest run of marks whose letters go on: A, B, C, ...; a gap costs, so does a mark in mid-sentence.
+
+    Weighted longest increasing subsequence: "vitamin A," and "hepatitis B." stand between the real marks, out of order."""
+    best: list[tuple[float, int]] = []  # value of the best run that ends with mark i, its predecessor
+    for i, mark in enumerate(marks):
+        own = 1.0 + 0.5 * mark.strong + 0.4 * mark.bracketed + 0.2 * (len(mark.letters) > 1)
+        start_cost = 0.9 * (ord(mark.letters[0]) - ord("A"))
+        value, previous = own - start_cost, -1
+        for j in range(i):
+            last, first = marks[j].letters[-1], mark.letters[0]
+            if first > last and marks[j].bracketed == mark.bracketed and marks[j].lower == mark.lower:
+                gap = 0.9 * (ord(first) - ord(last) - 1)
+                if best[j][0] + own - gap > value:
+                    value, previous = best[j][0] + own - gap, j
+        best.append((value, previous))
+    if not best:
+        return []
+    i = max(range(len(best)), key=lambda k: (best[k][0], -k))
+    run = []
+    while i >= 0:
+        run.append(marks[i])
+        i = best[i][1]
+    return run[::-1]
+
+
+def split_caption(text: str, pictures: int | None = None) -> Caption:
+    """One printed caption of one language -> Caption. pictures: how many panels the figure has, where that is known."""
+    start = caption_start(text)
+    language = language_of(text)
+    body = text[start.end():] if start else text
+    number = normal_number(start["number"]) if start else ""
+    caption = Caption(number, language)
+    run = _in_order(_marks(body))
+    if run and not _credible(run, body, pictures):
+        run = []
+    if start and start["panel"]:  # "Fig. 3 A and B, ..." begins with a mark; "Figure 2-12B. Late phase." is a panel's own caption
+        with_letter = text[start.start("panel"):]
+        longer = _in_order(_marks(with_letter))
+        if longer and longer[0].start == 0 and sum(len(mark.letters) for mark in longer) > 1:
+            body, run = with_letter, longer
+        else:
+            caption.texts[start["panel"].upper()], caption.own = body.strip(), True
+            return caption
+    if not run and pictures and pictures > 1:
+        run = _blank_marks(body, pictures)
+    if not run:
+        caption.head = body.strip()
+        return caption
+    if _trailing(run, body):
+        _split_trailing(caption, run, body)
+    else:
+        _split_leading(caption, run, body)
+    _notice_gaps(caption)
+    return caption
+
+
+def _credible(run: list[_Mark], body: str, pictures: int | None) -> bool:
+    """Are these marks of panels? One lonely "A." in mid-text is not; a run that begins with A and goes on is."""
+    letters = [letter for mark in run for letter in mark.letters]
+    if len(letters) >= 2 and letters[0] == "A":
+        return sum(mark.strong or mark.bracketed for mark in run) * 2 >= len(run)
+    strong = all(mark.strong for mark in run)
+    if len(letters) == 1:
+        return strong and letters[0] == "A" and (run[0].start == 0 or run[0].bracketed) and pictures != 1
+    return strong and (pictures is None or pictures > 1)
+
+
+def _blank_marks(body: str, pictures: int) -> list[_Mark]:
+    """"A Early phase. B Late phase": letters with nothing but a blank after them, where they are as many as the pictures."""
+    found = re.finditer(r"(?:^|(?<=[.。;；:：,，]))\s*([A-Z])\s+(?=[A-Z0-9㐀-鿿])", body)
+    marks = [_Mark(m.start(), m.end(), [m[1]], False, True, False) for m in found]
+    expected = [chr(ord("A") + i) for i in range(pictures)]
+    return marks if [mark.letters[0] for mark in marks] == expected else []
+
+
+def _trailing(run: list[_Mark], body: str) -> bool:
+    """"Early (A) and late (B) phase.": bracketed marks that follow what they name."""
+    if not all(mark.bracketed for mark in run) or any(mark.end < len(body) and body[mark.end - 1] in ":：" for mark in run):
+        return False
+    opens = [mark for mark in run if mark.strong]
+    return not body[run[-1].end:].strip(" .。．;；") or (not opens and bool(body[: run[0].start].strip()))
+
+
+def _split_leading(caption: Caption, run: list[_Mark], body: str) -> None:
+    caption.head = body[: run[0].start].strip()
+    waiting: list[str] = []
+    for mark, following in zip(run, [*run[1:], None], strict=True):
+        own = body[mark.end: following.start if following else len(body)].strip()
+        bare = re.sub(r"^(?:[,，、;；&]|and|和|与|及)+|(?:[,，、;；&]|\band|和|与|及)+$", "", own).strip()
+        waiting += mark.letters
+        if not bare and following:
+            continue  # "A, B, Angiograms": both share what comes next
+        if following and not following.strong and not following.bracketed:
+            caption.doubtful |= {*waiting, *following.letters}
+            caption.notes.append(f"mark {following.letters[0]} stands in mid-sentence")
+        if following:
+            own = re.sub(r"(?:[,，;；、]\s*(?:and|和|与|及)?|\s+and|\s*[|—–])\s*$", "", own).strip()
+        for letter in waiting:
+            caption.texts[letter] = joined(caption.texts.get(letter, ""), own, caption.language)
+        if not own:
+            caption.notes.append(f"panel {', '.join(waiting)} has no text")
+            for letter in waiting:
+                caption.texts.pop(letter, None)
+        waiting = []
+
+
+def _split_trailing(caption: Caption, run: list[_Mark], body: str) -> None:
+    at = 0
+    for mark in run:
+        own = re.sub(r"^\s*(?:[,，;；、.。]\s*)?(?:and\b|和|与|及)?\s*", "", body[at: mark.start]).strip()
+        for letter in mark.letters:
+            caption.texts[letter] = own
+        at = mark.end
+    rest = body[at:].strip(" .。;；,，")
+    if rest:
+        for letter in caption.texts:
+            caption.texts[letter] = f"{caption.texts[letter]} {rest}".strip()
+    sentences = [part for part in re.split(r"[.。;；]", body) if part.strip()]
+    if rest or len(sentences) < len(run):  # "Early (A) and late (B) phase": what belongs to whom is a matter of grammar
+        caption.doubtful |= set(caption.texts)
+        caption.notes.append("marks follow their texts: see whether each text is whole")
+
+
+def _notice_gaps(caption: Caption) -> None:
+    letters = sorted(caption.texts)
+    if letters == ["A"]:
+        caption.notes.append("the only mark is A")
+        caption.doubtful = {"A"}
+    if not letters:
+        return
+    everything = [chr(c) for c in range(ord("A"), ord(letters[-1]) + 1)]
+    for letter in everything:
+        if letter not in caption.texts:
+            before = max((other for other in letters if other < letter), default=None)
+            caption.notes.append(f"no text for panel {letter}")
+            caption.doubtful |= {before} if before else set(letters)  # its text may stand in the neighbour's, or in the head

@@ -1,0 +1,375 @@
+"""Which pictures of a page belong to which caption (paper section 2.2, step 1: "one figure - one caption, several - one").
+
+Every caption proposes sets of pictures (those over it, under it, beside it, nearest rows first), each set has a price: pictures
+too few or too many for its panel letters, distance, another caption between. The cheapest choice for the whole page wins;
+how much dearer the second best is, is the confidence. Not about: paragraphs (atlas_blocks.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from .atlas_blocks import Box, PrintedCaption, overlap, printed_letters, union
+from .atlas_pages import Page, Picture
+
+LEFT_OVER = 0.9  # price of a picture without a caption
+ALONE = 4.0  # price of a caption without a picture
+BLOCKED = 3.0  # price of another caption between
+FAR = 60.0  # points: a distance that costs 1
+
+
+@dataclass
+class Figure:
+    """One figure of the book: its captions (one a language), its pictures in reading order, the letters printed at them."""
+
+    number: str
+    captions: list[PrintedCaption]
+    page: int
+    pictures: list[Picture] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)  # one a picture, "" where none is printed
+    confidence: float = 1.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def expected(self) -> int:
+        """How many panels its captions name; 1 where they name none."""
+        return max([len(caption.letters) for caption in self.captions] + [1])
+
+
+@dataclass
+class _Choice:
+    pictures: frozenset[int]
+    price: float
+
+
+def figures_of(pages: list[Page], captions: list[PrintedCaption]) -> tuple[list[Figure], list[tuple[int, Picture]]]:
+    """-> figures in the order of the book, and the pictures that no caption claims, with their pages."""
+    figures, left = [], []
+    for page in pages:
+        here = _numbered([caption for caption in captions if caption.page == page.number])
+        here = [figure for figure in here if not _belongs_before(figure, here, page, figures)]
+        free = match_page(page, here)
+        figures += here
+        left += [(page.number, picture) for picture in free]
+    left = _across_pages(figures, left, {page.number: page for page in pages})
+    for figure in figures:
+        order_pictures(figure, next(page for page in pages if page.number == figure.page))
+    return _merged(figures), left
+
+
+def _numbered(captions: list[PrintedCaption]) -> list[Figure]:
+    """Captions of one page -> figures: those of one number together, unless each has a panel letter of its own."""
+    figures: list[Figure] = []
+    for caption in captions:
+        fitting = [f for f in figures if f.number == caption.number and caption.language not in {c.language for c in f.captions}]
+        if fitting:
+            fitting[-1].captions.append(caption)
+        else:
+            figures.append(Figure(caption.number, [caption], caption.page))
+    return figures
+
+
+def _belongs_before(figure: Figure, here: list[Figure], page: Page, before: list[Figure]) -> bool:
+    """Is this the other language of a figure whose pictures stand on the page before? Then it joins that figure at once.
+
+    Not where this page has pictures that fit it and that no other caption needs: a book may print them twice."""
+    mates = [f for f in before if f.number == figure.number and f.pictures and 1 <= page.number - f.page <= 2
+             and not {c.language for c in figure.captions} & {c.language for c in f.captions}]  # fmt: skip
+    if not mates:
+        return False
+    needed = sum(f.expected for f in here if f is not figure)
+    if len(page.pictures) >= needed + figure.expected:
+        return False
+    mates[-1].captions += figure.captions
+    return True
+
+
+# -------------------------------------------------------------------------------------------------------------- one page
+
+
+def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
+    """Give each figure its pictures; returns those that are left."""
+    pictures = page.pictures
+    if not pictures or not figures:
+        return list(pictures)
+    choices = [_choices(page, figures, i) for i in range(len(figures))]
+    while _count(choices) > 60_000:  # a page with very many captions: drop the dearest proposals
+        longest = max(choices, key=len)
+        longest.pop()
+    best, second = None, None
+    for picked in product(*choices):
+        used = [p for choice in picked for p in choice.pictures]
+        if len(used) != len(set(used)):
+            continue
+        price = sum(choice.price for choice in picked) + LEFT_OVER * (len(pictures) - len(used))
+        if best is None or price < best[0]:
+            best, second = (price, picked), best
+        elif second is None or price < second[0]:
+            second = price, picked
+    for i, (figure, choice) in enumerate(zip(figures, best[1], strict=True)):
+        figure.pictures = [pictures[p] for p in sorted(choice.pictures)]
+        if second and second[1][i].pictures != choice.pictures:
+            margin = second[0] - best[0]
+            if margin < 0.5:
+                figure.confidence = min(figure.confidence, 0.3 + 0.4 * margin)
+                figure.notes.append("other pictures of the page would fit nearly as well")
+    used = {p for choice in best[1] for p in choice.pictures}
+    return [picture for p, picture in enumerate(pictures) if p not in used]
+
+
+def _count(choices: list[list[_Choice]]) -> int:
+    count = 1
+    for one in choices:
+        count *= len(one)
+    return count
+
+
+def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
+    """The sets of pictures that figure i may own, cheapest first, and "none"."""
+    figure = figures[i]
+    letters = letters_at([picture.box for picture in page.pictures], printed_letters(page))
+    own = [box for caption in figure.captions for box in caption.boxes(page.number)]
+    others = [box for k, f in enumerate(figures) if k != i for caption in f.captions for box in caption.boxes(page.number)]
+    boxes = [picture.box for picture in page.pictures]
+    sets: dict[frozenset[int], float] = {frozenset(): ALONE}
+
+    def offer(members: list[int], prior: float) -> None:
+        chosen = frozenset(members)
+        if chosen:
+            spelt = _spelling([letters[p] for p in chosen])
+            price = prior + _price(chosen, boxes, own, others, figure.expected, spelt < 0) + spelt
+            sets[chosen] = min(price, sets.get(chosen, price))
+
+    anchors = [*own, union(own)] if len(own) > 1 else own
+    for anchor in anchors:
+        for prior, side in ((0.0, "over"), (0.2, "under"), (0.3, "left"), (0.3, "right")):
+            members = [p for p, box in enumerate(boxes) if _lies(box, anchor, side)]
+            narrow = [p for p in members if overlap(boxes[p], anchor, 0 if side in ("over", "under") else 1) > 0.3]
+            for pool in (members, narrow):
+                pool = sorted(pool, key=lambda p: _distance(boxes[p], anchor))
+                rows = _rows([boxes[p] for p in pool], 1 if side in ("over", "under") else 0)
+                taken: list[int] = []
+                for row in sorted(rows, key=lambda row: min(_distance(boxes[pool[m]], anchor) for m in row)):
+                    taken += [pool[m] for m in row]
+                    offer(taken, prior)
+                offer(pool[: figure.expected], prior + 0.2)
+                for count in {figure.expected, len(pool)}:
+                    offer(_nearest_neighbours(pool, boxes, count), prior)
+    between = [p for p, box in enumerate(boxes) if all(_gap(box, anchor) < 40 for anchor in own)] if len(own) > 1 else []
+    offer(between, 0.2)
+    offer(list(range(len(boxes))), 0.4)
+    return sorted((_Choice(chosen, price) for chosen, price in sets.items()), key=lambda choice: choice.price)[:24]
+
+
+def _nearest_neighbours(pool: list[int], boxes: list[Box], count: int) -> list[int]:
+    """From the picture next to the caption on to its nearest neighbours of about the same size, up to `count`."""
+    taken = pool[:1]
+    rest = [p for p in pool[1:] if _alike(boxes[p], boxes[pool[0]])]
+    while rest and len(taken) < count:
+        p = min(rest, key=lambda p: min(_distance(boxes[p], boxes[t]) for t in taken))
+        taken.append(p)
+        rest.remove(p)
+    return taken
+
+
+def _alike(a: Box, b: Box) -> bool:
+    """Of about the same height or width."""
+    return any(max(x, y) < 1.4 * min(x, y) for x, y in ((a[2] - a[0], b[2] - b[0]), (a[3] - a[1], b[3] - b[1])))
+
+
+def _spelling(letters: list[str]) -> float:
+    """Letters printed at the pictures that are A, B, C, ... speak for a set, the same one twice or a gap against it."""
+    given = sorted(letter for letter in letters if len(letter) == 1)
+    if not given:
+        return 0.0
+    if len(given) != len(set(given)):
+        return 1.5
+    whole = len(given) == len(letters) and given == [chr(ord("A") + i) for i in range(len(given))]
+    return -0.5 if whole and len(given) > 1 else 0.0 if whole else 0.6
+
+
+def _lies(box: Box, anchor: Box, side: str) -> bool:
+    """Does the picture lie on this side of the caption? A few points of overlap are a matter of taste of the typesetter."""
+    slack = 6.0
+    return {"over": box[3] <= anchor[1] + slack, "under": box[1] >= anchor[3] - slack,
+            "left": box[2] <= anchor[0] + slack, "right": box[0] >= anchor[2] - slack}[side]  # fmt: skip
+
+
+def _distance(a: Box, b: Box) -> float:
+    across = max(0.0, b[0] - a[2], a[0] - b[2])
+    down = max(0.0, b[1] - a[3], a[1] - b[3])
+    return (across**2 + down**2) ** 0.5
+
+
+_gap = _distance
+
+
+def _price(chosen: frozenset[int], boxes: list[Box], own: list[Box], others: list[Box], expected: int, spelt: bool) -> float:
+    members = [boxes[p] for p in chosen]
+    whole, anchor = union(members), union(own)
+    n = len(members)
+    if n == expected:
+        price = 0.0
+    elif n < expected:  # one picture may hold several panels, and be cut
+        price = 0.6 + 0.5 * (expected - n) / expected if n == 1 else 0.8 * (expected - n)
+    elif expected == 1 and spelt:  # A, B, C at the pictures, and one text for all of them
+        price = 0.3 * (n - 1)
+    else:
+        price = (1.2 if expected > 1 else 2.0) * (n - expected)
+    price += min(_distance(box, caption) for box in members for caption in own) / FAR
+    price += _spread(members) / FAR
+    middle = abs((whole[0] + whole[2]) / 2 - (anchor[0] + anchor[2]) / 2) if overlap(whole, anchor, 0) > 0 else 0
+    price += middle / 300
+    for box in others:  # another caption inside the figure, or between it and its own caption
+        if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0:
+            price += BLOCKED
+        elif _between(box, whole, anchor):
+            price += BLOCKED
+    price += 0.5 * any(not _alike(box, members[0]) for box in members)
+    inside = sum(1 for p, box in enumerate(boxes) if p not in chosen and overlap(box, whole, 0) > 0.5 and overlap(box, whole, 1) > 0.5)
+    return price + 1.5 * inside
+
+
+def _spread(members: list[Box]) -> float:
+    """The longest jump on the way through all pictures (the longest edge of their minimum spanning tree), less a usual gap."""
+    joined, rest, longest = members[:1], members[1:], 0.0
+    while rest:
+        gap, k = min((min(_distance(box, one) for one in joined), k) for k, box in enumerate(rest))
+        longest = max(longest, gap)
+        joined.append(rest.pop(k))
+    return max(0.0, longest - 25.0)
+
+
+def _between(box: Box, a: Box, b: Box) -> bool:
+    """Does a box stand between two others that face each other across it?"""
+    for axis in (0, 1):
+        low, high = (a, b) if a[axis] < b[axis] else (b, a)
+        if low[axis + 2] <= box[axis] + 3 and box[axis + 2] <= high[axis] + 3 and overlap(box, a, 1 - axis) > 0.2 and overlap(box, b, 1 - axis) > 0.2:
+            return True
+    return False
+
+
+# ----------------------------------------------------------------------------------------------------------------- order
+
+
+def _rows(boxes: list[Box], axis: int) -> list[list[int]]:
+    """Indices in rows (axis 1) or columns (axis 0): what shares more than half its height with a row belongs to it."""
+    rows: list[tuple[float, float, list[int]]] = []
+    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][axis]):
+        low, high = boxes[i][axis], boxes[i][axis + 2]
+        for k, (start, end, members) in enumerate(rows):
+            if min(end, high) - max(start, low) > 0.5 * min(end - start, high - low):
+                rows[k] = (min(start, low), max(end, high), [*members, i])
+                break
+        else:
+            rows.append((low, high, [i]))
+    return [members for _, _, members in rows]
+
+
+def reading_order(boxes: list[Box]) -> tuple[list[int], bool]:
+    """Indices row by row, from left to right; and whether that is sure (white lines part the rows, or there is one)."""
+    if len(boxes) < 2:
+        return list(range(len(boxes))), True
+
+    def cut(members: list[int], axis: int) -> list[list[int]]:
+        parts: list[list[int]] = []
+        reach = float("-inf")
+        for i in sorted(members, key=lambda i: boxes[i][axis]):
+            size = boxes[i][axis + 2] - boxes[i][axis]
+            if boxes[i][axis] >= reach - 0.15 * size:
+                parts.append([])
+            parts[-1].append(i)
+            reach = max(reach, boxes[i][axis + 2])
+        return parts
+
+    def order(members: list[int]) -> tuple[list[int], bool]:
+        if len(members) == 1:
+            return members, True
+        for axis in (1, 0):
+            parts = cut(members, axis)
+            if len(parts) > 1:
+                ordered = [order(part) for part in parts]
+                sure = all(s for _, s in ordered)
+                if axis == 0 and sum(len(part) > 1 for part in parts) > 1:
+                    sure = False  # columns of several pictures each, without rows: read down or across?
+                return [i for part, _ in ordered for i in part], sure
+        rows = _rows([boxes[i] for i in members], 1)
+        return [members[k] for row in rows for k in sorted(row, key=lambda k: boxes[members[k]][0])], False
+
+    return order(list(range(len(boxes))))
+
+
+def order_pictures(figure: Figure, page: Page) -> None:
+    """Reading order; and the letters that are printed in, over or under the pictures."""
+    order, sure = reading_order([picture.box for picture in figure.pictures])
+    figure.pictures = [figure.pictures[i] for i in order]
+    at = dict(zip(map(id, page.pictures), letters_at([p.box for p in page.pictures], printed_letters(page)), strict=True))
+    figure.letters = [at.get(id(picture), "") for picture in figure.pictures]
+    if not sure and not all(figure.letters):
+        figure.confidence = min(figure.confidence, 0.45)
+        figure.notes.append("the order of the pictures is not clear")
+
+
+def letters_at(boxes: list[Box], letters: list[tuple[str, Box]]) -> list[str]:
+    """The letter printed at each picture of a page: all inside, all under, over or left of them, whichever explains the most.
+
+    A picture that holds several panels may have several letters inside: "ABCD"."""
+    best: list[str] = [""] * len(boxes)
+    for place in ("inside", "under", "over", "left"):
+        found: list[list[str]] = [[] for _ in boxes]
+        for letter, at in letters:
+            x, y = (at[0] + at[2]) / 2, (at[1] + at[3]) / 2
+            near = []
+            for i, box in enumerate(boxes):
+                across = box[0] - 4 <= x <= box[2] + 4
+                gap = {"inside": 0.0 if across and box[1] - 2 <= y <= box[3] + 2 else None,
+                       "under": y - box[3] if across else None, "over": box[1] - y if across else None,
+                       "left": box[0] - x if box[1] - 4 <= y <= box[3] + 4 else None}[place]  # fmt: skip
+                if gap is not None and -3 <= gap <= 26:
+                    near.append((gap, i))
+            if near:
+                found[min(near)[1]].append(letter)
+        if sum(map(len, found)) > sum(map(len, best)):
+            best = ["".join(one) for one in found]
+    return best
+
+
+# ----------------------------------------------------------------------------------------------------------- whole book
+
+
+def _across_pages(figures: list[Figure], left: list[tuple[int, Picture]], pages: dict[int, Page]) -> list[tuple[int, Picture]]:
+    """A caption without pictures and pictures without a caption on the page before or after: joined if the counts agree."""
+    for figure in [f for f in figures if not f.pictures]:
+        same = [f for f in figures if f.number == figure.number and f.pictures and abs(f.page - figure.page) <= 2]
+        if same:
+            continue  # its other language, or its continuation: _merged
+        for page, confidence in ((figure.page - 1, 0.7), (figure.page + 1, 0.6)):
+            free = [picture for number, picture in left if number == page]
+            busy = any(f.page == page and f is not figure and not f.pictures for f in figures)
+            if free and not busy:
+                figure.pictures, figure.page = free, page
+                figure.confidence = min(figure.confidence, confidence if len(free) in (1, figure.expected) else 0.4)
+                figure.notes.append(f"pictures on page {page}, caption on another")
+                left = [(number, picture) for number, picture in left if number != page]
+                break
+    return left
+
+
+def _merged(figures: list[Figure]) -> list[Figure]:
+    """A figure's other language on a facing page, and its continuation, join it."""
+    kept: list[Figure] = []
+    for figure in figures:
+        before = [f for f in kept if f.number == figure.number and abs(f.page - figure.page) <= 2]
+        languages = {caption.language for caption in figure.captions}
+        mates = [f for f in before if not languages & {c.language for c in f.captions}]
+        if mates and (not figure.pictures or not mates[-1].pictures):
+            mate = mates[-1]
+            mate.captions += figure.captions
+            if figure.pictures:
+                mate.pictures, mate.letters, mate.page = figure.pictures, figure.letters, figure.page
+            mate.confidence = min(mate.confidence, figure.confidence)
+            mate.notes += [note for note in figure.notes if note not in mate.notes]
+        else:
+            kept.append(figure)
+    return kept

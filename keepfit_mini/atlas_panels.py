@@ -1,0 +1,140 @@
+"""One picture that holds several panels -> the panels (paper section 2.2, step 1: sub-figures).
+
+The caption says how many there are. Every grid of that many cells is tried; a white, black or grey line of one colour between
+cells, or a sharp edge from top to bottom, speaks for it, cells much longer than wide speak against it.
+Not about: which caption (atlas_layout.py) and which text (atlas_captions.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+Cell = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+
+WINDOW = 0.17  # of a cell: how far a line may lie from where equal cells would put it
+SURE = 0.6  # a grid of this score is taken; below it the cut is flagged
+LONGEST = 2.6  # a panel is seldom longer, in widths
+
+
+def cut_panels(image: Image.Image, count: int) -> tuple[list[Cell], float]:
+    """-> `count` cells row by row, and how sure the cut is (0 to 1). count 1: the whole picture."""
+    width, height = image.size
+    if count < 2:
+        return [(0, 0, width, height)], 1.0
+    scale = min(1.0, 1400 / max(width, height))
+    small = image if scale == 1 else image.resize((round(width * scale), round(height * scale)), Image.BOX)
+    grey = np.asarray(small.convert("L"), np.float32)
+    tried = [found for rows, columns in grids(count) if (found := _grid(grey, count, rows, columns))]
+    if not tried:
+        return [], 0.0
+    tried.sort(key=lambda found: -found[1])
+    cells, score = tried[0]
+    if len(tried) > 1 and tried[1][1] > 0.85 * score:
+        score = min(score, SURE - 0.05)  # two grids fit alike
+    return [tuple(round(v / scale) for v in cell) for cell in cells], float(score)
+
+
+def grids(count: int) -> list[tuple[int, int]]:
+    """(rows, columns) whose last row is the only one that may be incomplete: 5 -> 1x5, 2x3, 3x2, 5x1."""
+    return [(rows, columns) for rows in range(1, count + 1) for columns in range(1, count + 1)
+            if rows * columns >= count > (rows - 1) * columns and rows <= 6 and columns <= 6]  # fmt: skip
+
+
+def _grid(grey: np.ndarray, count: int, rows: int, columns: int) -> tuple[list[Cell], float] | None:
+    height, width = grey.shape
+    if height // rows < 12 or width // columns < 12:
+        return None
+    cells, evidence = [], []
+    lines = _cuts(grey.T, rows)
+    evidence += [score for _, _, score in lines]
+    edges = [0, *[v for a, b, _ in lines for v in (a, b)], height]
+    for r in range(rows):
+        top, bottom = edges[2 * r], edges[2 * r + 1]
+        members = columns if r < rows - 1 else count - (rows - 1) * columns
+        band = grey[top:bottom]
+        left, right = (0, width) if members == columns else _last_row(band, members, columns)
+        if bottom - top < 10 or right - left < 10 * members:
+            return None
+        between = _cuts(band[:, left:right], members)
+        evidence += [score for _, _, score in between]
+        sides = [0, *[v for a, b, _ in between for v in (a, b)], right - left]
+        cells += [(left + sides[2 * c], top, left + sides[2 * c + 1], bottom) for c in range(members)]
+    if min(min(c[2] - c[0], c[3] - c[1]) for c in cells) < 10:
+        return None
+    cells = [_trim(grey, cell) for cell in cells]
+    long = max(max((c[2] - c[0]) / (c[3] - c[1]), (c[3] - c[1]) / (c[2] - c[0])) for c in cells)
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in cells]
+    score = 0.5 * float(np.mean(evidence)) + 0.5 * min(evidence)
+    score *= min(1.0, (LONGEST / long) ** 1.5) * min(1.0, (3.0 * min(areas) / max(areas)) ** 0.5)
+    return cells, score
+
+
+def _cuts(grey: np.ndarray, parts: int) -> list[tuple[int, int, float]]:
+    """Columns of grey (H,W) that part it into `parts`: (where the left part ends, where the right one begins, evidence)."""
+    width = grey.shape[1]
+    if parts < 2:
+        return []
+    low, high = np.percentile(grey, [4, 96], axis=0)
+    spread = high - low  # (W,) small where a column has one colour
+    jump = np.abs(np.diff(grey, axis=1)).mean(0)
+    jump = np.concatenate([[0], jump])
+    usual = np.median(jump) + 1.0
+    found = []
+    for i in range(1, parts):
+        at, reach = i * width / parts, max(2, round(WINDOW * width / parts))
+        widest = 0.35 * width / parts
+        a, b = max(1, round(at) - reach), min(width - 1, round(at) + reach + 1)
+        flat = np.clip(1 - spread[a:b] / 45, 0, 1)
+        sharp = np.clip((jump[a:b] / usual - 2.0) / 5, 0, 1) * 0.9
+        nearness = 1 - 0.15 * np.abs(np.arange(a, b) - at) / reach
+        value = np.maximum(flat, sharp) * nearness
+        k = int(value.argmax())
+        if flat[k] >= sharp[k]:  # a band of one colour: its whole width is no picture
+            level, c = np.median(grey[:, a + k]), a + k
+            more = 7 if level < 60 else 40  # beside a dark line lies the dark of an angiogram or a scan, which is not quite even
+            same = lambda x: spread[x] < spread[c] + more and abs(np.median(grey[:, x]) - level) < more  # noqa: E731, B023
+            left, right = c, c
+            while left - 1 > at - widest and left > 1 and same(left - 1):
+                left -= 1
+            while right + 1 < min(width, at + widest) and same(right + 1):
+                right += 1
+            if level < 60:  # black may be the edge of two round fields: part it in the middle
+                middle = (left + right + 1) // 2
+                found.append((middle, middle, float(max(flat[k], sharp[k]))))
+            else:
+                found.append((int(left), int(right) + 1, float(max(flat[k], sharp[k]))))
+        else:
+            found.append((a + k, a + k, float(sharp[k])))
+    return found
+
+
+def _last_row(band: np.ndarray, members: int, columns: int) -> tuple[int, int]:
+    """Where the cells of an incomplete row lie: at the left, in the middle or at the right, wherever the band is not empty."""
+    low, high = np.percentile(band, [2, 98], axis=0)
+    busy = np.flatnonzero(high - low > 30)
+    whole = band.shape[1]
+    wide = round(whole * members / columns)
+    if not busy.size:
+        return 0, wide
+    starts = (0, (whole - wide) // 2, whole - wide)
+    outside = [int(((busy < start) | (busy >= start + wide)).sum()) for start in starts]
+    start = starts[outside.index(min(outside))]
+    return start, start + wide
+
+
+def _trim(grey: np.ndarray, cell: Cell) -> Cell:
+    """Without the paper around it."""
+    left, top, right, bottom = cell
+    part = grey[top:bottom, left:right]
+    for axis in (0, 1):
+        low = np.percentile(part, 3, axis=axis)
+        ink = np.flatnonzero(low < 215)
+        if ink.size and ink[-1] - ink[0] > 10:
+            first, last = int(ink[0]), int(ink[-1]) + 1
+            if axis == 0:
+                left, right = left + first, left + last
+            else:
+                top, bottom = top + first, top + last
+            part = grey[top:bottom, left:right]
+    return left, top, right, bottom
