@@ -65,6 +65,11 @@ class PrintedCaption:
     def letters(self) -> list[str]:
         return sorted(split_caption(self.text).texts)
 
+    @property
+    def own(self) -> bool:
+        """A caption of one panel, "Figure 2-12B."."""
+        return split_caption(self.text).own
+
 
 def union(boxes: list[Box]) -> Box:
     return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
@@ -129,10 +134,18 @@ def _follows(block: Block, line: Line) -> float | None:
         usual = _middle(last.box) - _middle(block.lines[-2].box)
         if step > 1.3 * usual:
             return None
+    if {_script(last.text), _script(line.text)} == {"zh", "en"}:
+        return None
     box = union([one.box for one in block.lines])
     if overlap(box, line.box, 0) < 0.5 or line.box[0] < box[0] - 3 * size:
         return None
     return step
+
+
+def _script(text: str) -> str:
+    """"zh" or "en" where a line is all of one, "" where it holds both or little."""
+    han, latin = len(HAN.findall(text)), len(re.findall(r"[A-Za-z]{3,}", text))
+    return "zh" if han >= 3 and not latin else "en" if latin >= 2 and not han else ""
 
 
 def _middle(box: Box) -> float:
@@ -310,17 +323,8 @@ def _only_one_each(captions: list[PrintedCaption]) -> list[PrintedCaption]:
     usual = Counter(round(c.blocks[0].size, 1) for c in captions).most_common(1)
     kept: dict[tuple, PrintedCaption] = {}
     for caption in captions:
-        key = caption.number, caption.language, caption.page, (min(caption.letters) if _own_letter(caption) else "")
+        key = caption.number, caption.language, caption.page, (min(caption.letters) if caption.own else "")
         other = kept.get(key)
         if other is None or abs(caption.blocks[0].size - usual[0][0]) < abs(other.blocks[0].size - usual[0][0]):
             kept[key] = caption
     return list(kept.values())
-
-
-def _own_letter(caption: PrintedCaption) -> bool:
-    start = caption_start(caption.text)
-    return bool(start and start["panel"]) and len(caption.letters) == 1
-
-
-def has_han(text: str) -> bool:
-    return HAN.search(text) is not None

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 DASH = "-‐‑‒–—―−－~～"
 _NUMBER = rf"\d{{1,3}}(?:\s?[{DASH}.·．]\s?\d{{1,3}}){{0,3}}"
 _WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
+# Right behind the number, or after a blank where no sentence begins ("Figure 3-1 A few drusen" is no panel A).
+_PANEL = r"(?:(?P<panel>[A-Ha-h](?![\w'’])|(?<=\d)\s[A-Ha-h](?![\w'’]|\s+(?!and\b|or\b|to\b|through\b)[a-z])))?"
 # A caption begins a line: word, number, perhaps a panel's letter, and then something other than the rest of a word.
-START = re.compile(rf"\s*[\[【(（<]?(?:{_WORD})\s*(?P<number>{_NUMBER})\s?(?P<panel>[A-Ha-h](?![\w'’]))?(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
+START = re.compile(rf"\s*[\[【(（<]?(?:{_WORD})\s*(?P<number>{_NUMBER}){_PANEL}(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
 # "Figure 2-3 shows ...", "Fig. 4 and Fig. 5 ...", "图2-3所示 ...": a sentence about a figure, no caption of one.
 MENTION = re.compile(
     r"(?:[,，;；]|and|or|to|through|is|are|was|were|has|have|shows?|showed|shown|illustrat\w+|demonstrat\w+|depict\w+|displays?|"
@@ -23,6 +25,7 @@ MENTION = re.compile(
     r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的",
     re.I,
 )
+VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
 HAN = re.compile(r"[㐀-鿿豈-﫿]")
 
 _LETTER = r"[A-Za-zＡ-Ｚａ-ｚ]"
@@ -84,14 +87,14 @@ def caption_start(text: str) -> re.Match | None:
     if not match:
         return None
     rest, ended = text[match.end():], match["end"].strip()
-    marked = MARK.match(text, match.start("panel") if match["panel"] else match.end())
+    marked = MARK.match(text.lstrip(), match.start("panel")) or MARK.match(text, match.start("panel") + 1) if match["panel"] else MARK.match(rest)
     if marked:
         return match
     bracket = re.match(r"\s*[\[【(（]", text) is not None
     if re.match(r"\s*(?:figures|figs)\b", text, re.I) or ended[:1] in (",", "，") or ended[:1] in ")）]】" and ended and not bracket:
         return None
     apart = match[0][-1:].isspace() and HAN.match(rest)  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
-    if not ended and not apart and (MENTION.match(rest) or re.match(r"[a-z]", rest)):
+    if not ended and not apart and (MENTION.match(rest) or VERB.match(rest)):
         return None
     if ended and re.match(r"(?:shows?|illustrates?|demonstrates?|所示|显示)\b", rest):
         return None
@@ -215,12 +218,12 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
     if run and not _credible(run, body, pictures):
         run = []
     if start and start["panel"]:  # "Fig. 3 A and B, ..." begins with a mark; "Figure 2-12B. Late phase." is a panel's own caption
-        with_letter = text[start.start("panel"):]
+        with_letter = text[start.start("panel"):].lstrip()
         longer = _in_order(_marks(with_letter))
         if longer and longer[0].start == 0 and sum(len(mark.letters) for mark in longer) > 1:
             body, run = with_letter, longer
         else:
-            caption.texts[start["panel"].upper()], caption.own = body.strip(), True
+            caption.texts[start["panel"].strip().upper()], caption.own = body.strip(), True
             return caption
     if not run and pictures and pictures > 1:
         run = _blank_marks(body, pictures)

@@ -33,8 +33,9 @@ class Figure:
 
     @property
     def expected(self) -> int:
-        """How many panels its captions name; 1 where they name none."""
-        return max([len(caption.letters) for caption in self.captions] + [1])
+        """How many panels its captions name, and a missing letter counts too; 1 where they name none."""
+        return max([1, *(ord(max(letters)) - ord("A") + 1 for caption in self.captions
+                         if (letters := caption.letters) and not caption.own)])  # fmt: skip
 
 
 @dataclass
@@ -222,9 +223,7 @@ def _price(chosen: frozenset[int], boxes: list[Box], own: list[Box], others: lis
     middle = abs((whole[0] + whole[2]) / 2 - (anchor[0] + anchor[2]) / 2) if overlap(whole, anchor, 0) > 0 else 0
     price += middle / 300
     for box in others:  # another caption inside the figure, or between it and its own caption
-        if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0:
-            price += BLOCKED
-        elif _between(box, whole, anchor):
+        if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0 or _between(box, whole, anchor):
             price += BLOCKED
     price += 0.5 * any(not _alike(box, members[0]) for box in members)
     inside = sum(1 for p, box in enumerate(boxes) if p not in chosen and overlap(box, whole, 0) > 0.5 and overlap(box, whole, 1) > 0.5)

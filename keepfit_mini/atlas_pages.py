@@ -256,7 +256,7 @@ def _bounds(image: pdfium.PdfImage) -> Box:
 def _picture(image: pdfium.PdfImage, box: Box) -> Picture | None:
     """Pixels as stored, turned as shown; the JPEG itself where nothing has to be turned. None: not to be decoded."""
     wide, high = image.get_px_size()
-    if not 16 <= min(wide, high) or wide * high > MAX_PIXELS:
+    if not min(wide, high) >= 16 or wide * high > MAX_PIXELS:
         return None
     matrix = image.get_matrix()
     upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3 and image.container is None

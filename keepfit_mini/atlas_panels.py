@@ -85,28 +85,27 @@ def _cuts(grey: np.ndarray, parts: int) -> list[tuple[int, int, float]]:
         at, reach = i * width / parts, max(2, round(WINDOW * width / parts))
         widest = 0.35 * width / parts
         a, b = max(1, round(at) - reach), min(width - 1, round(at) + reach + 1)
-        flat = np.clip(1 - spread[a:b] / 45, 0, 1)
+        flat = np.clip(1.2 * (1 - spread[a:b] / 45), 0, 1)  # a band that JPEG has made a little uneven is even enough
         sharp = np.clip((jump[a:b] / usual - 2.0) / 5, 0, 1) * 0.9
-        nearness = 1 - 0.15 * np.abs(np.arange(a, b) - at) / reach
+        nearness = 1 - 0.2 * np.abs(np.arange(a, b) - at) / reach
         value = np.maximum(flat, sharp) * nearness
         k = int(value.argmax())
-        if flat[k] >= sharp[k]:  # a band of one colour: its whole width is no picture
-            level, c = np.median(grey[:, a + k]), a + k
-            more = 7 if level < 60 else 40  # beside a dark line lies the dark of an angiogram or a scan, which is not quite even
-            same = lambda x: spread[x] < spread[c] + more and abs(np.median(grey[:, x]) - level) < more  # noqa: E731, B023
+        level, c = float(np.median(grey[:, a + k])), a + k
+        if flat[k] >= sharp[k] and level >= 60:  # a band of paper: its whole width is no picture
             left, right = c, c
-            while left - 1 > at - widest and left > 1 and same(left - 1):
+            while left - 1 > max(1, at - widest) and paper(spread, grey, level, left - 1):
                 left -= 1
-            while right + 1 < min(width, at + widest) and same(right + 1):
+            while right + 1 < min(width, at + widest) and paper(spread, grey, level, right + 1):
                 right += 1
-            if level < 60:  # black may be the edge of two round fields: part it in the middle
-                middle = (left + right + 1) // 2
-                found.append((middle, middle, float(max(flat[k], sharp[k]))))
-            else:
-                found.append((int(left), int(right) + 1, float(max(flat[k], sharp[k]))))
-        else:
-            found.append((a + k, a + k, float(sharp[k])))
+            found.append((left, right + 1, float(flat[k])))
+        else:  # a sharp edge; or black, which may be the rim of two round fields: where equal cells would part it
+            found.append((c, c, float(max(flat[k], sharp[k]))))
     return found
+
+
+def paper(spread: np.ndarray, grey: np.ndarray, level: float, column: int) -> bool:
+    """Is this column of the same colour as the band?"""
+    return spread[column] < 45 and abs(np.median(grey[:, column]) - level) < 25
 
 
 def _last_row(band: np.ndarray, members: int, columns: int) -> tuple[int, int]:
