@@ -14,6 +14,7 @@ from .atlas_captions import HAN, caption_start, language_of, languages_of, norma
 from .atlas_pages import Box, Line, Page
 from .cleaning import join_lines
 
+READABLE = 0.8  # a scanned caption that Tesseract is less certain of asks for a look
 EDGE = 0.12  # of the page's height: where running heads and page numbers stand
 LETTER = re.compile(r"[\[(（【]?([A-Ha-hＡ-Ｈ])[\])）】.．,，:：]?$")
 # "... Same eye as" and "(see" go on with a figure's number on the next line, which begins no caption.
@@ -121,10 +122,16 @@ def blocks_of(page: Page) -> list[Block]:
     return blocks
 
 
+def same_type(a: Line, b: Line) -> bool:
+    """Are two lines set in one size? A scan's lines are measured, and measured roughly."""
+    share = 1.07 if a.quality == b.quality == 1 else 1.35
+    return max(a.size, b.size) <= share * min(a.size, b.size) + 0.05
+
+
 def _follows(block: Block, line: Line) -> float | None:
     """The white between a block's last line and this one, where it can be its next line; else None."""
     last = block.lines[-1]
-    if max(last.size, line.size) > 1.07 * min(last.size, line.size) + 0.05:
+    if not same_type(last, line):
         return None
     size = max(last.size, 1.0)
     step = _middle(line.box) - _middle(last.box)
@@ -224,7 +231,7 @@ def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int])
     while True:
         last = caption.blocks[-1]
         box = last.box
-        beside = [b for b in blocks if id(b) not in taken and b.box[0] > box[2] - 2 and abs(b.size - last.size) < 0.06 * last.size
+        beside = [b for b in blocks if id(b) not in taken and b.box[0] > box[2] - 2 and same_type(b.lines[0], last.lines[0])
                   and abs(b.box[1] - caption.blocks[0].box[1]) < 0.9 * last.size and not caption_start(b.text)]
         block = min(beside, key=lambda b: b.box[0], default=None)
         if block is None:
@@ -282,9 +289,9 @@ def _is_last(caption: PrintedCaption, blocks: list[Block], page: Page) -> bool:
 
 def _own_type(caption: PrintedCaption, blocks: dict[int, list[Block]], found: list[PrintedCaption], taken: set[int]) -> bool:
     """Is nothing but captions set in this size? Then what stands in it elsewhere is the rest of one."""
-    size = caption.blocks[-1].size
+    line = caption.blocks[-1].lines[0]
     first = {id(min(here, key=lambda b: b.box[1])) for here in blocks.values() if here}
-    others = sum(abs(b.size - size) < 0.06 * size for here in blocks.values() for b in here if id(b) not in taken | first)
+    others = sum(same_type(b.lines[0], line) for here in blocks.values() for b in here if id(b) not in taken | first)
     return others <= 0.1 * len(found)
 
 
@@ -295,8 +302,7 @@ def _take_next_page(caption: PrintedCaption, blocks: list[Block], page: Page, ta
     above = [p.box for p in page.pictures] + [b.box for b in blocks if b is not block]
     if block is None or any(box[3] < block.box[1] for box in above):
         return
-    same_type = abs(block.size - caption.blocks[-1].size) < 0.06 * block.size
-    if same_type and (own_type or not _ended(text) or _next_mark(caption, block.text) or CONTINUED.match(block.text)):
+    if same_type(block.lines[0], caption.blocks[-1].lines[0]) and (own_type or not _ended(text) or _next_mark(caption, block.text) or CONTINUED.match(block.text)):
         caption.blocks.append(block)
         taken.add(id(block))
         caption.notes.append(f"continued on page {page.number}")
@@ -312,9 +318,14 @@ def _parts(caption: PrintedCaption) -> list[PrintedCaption]:
     parts, by_block = [], caption.blocks
     text = _whole(by_block)
     number = normal_number(caption_start(text)["number"])
-    quality = min(line.quality for block in by_block for line in block.lines)
+    lines = [line for block in by_block for line in block.lines]
+    quality = sum(line.quality * len(line.text) for line in lines) / sum(len(line.text) for line in lines)
+    notes = list(caption.notes)
+    if quality < READABLE:
+        notes.append(f"read by Tesseract with {quality:.0%} certainty")
+        quality *= 0.5
     for part in languages_of(text):
-        parts.append(PrintedCaption(number, language_of(part), by_block, part, list(caption.notes), min(caption.confidence, quality)))
+        parts.append(PrintedCaption(number, language_of(part), by_block, part, list(notes), min(caption.confidence, quality)))
     return parts
 
 

@@ -93,7 +93,7 @@ def caption_start(text: str) -> re.Match | None:
     bracket = re.match(r"\s*[\[【(（]", text) is not None
     if re.match(r"\s*(?:figures|figs)\b", text, re.I) or ended[:1] in (",", "，") or ended[:1] in ")）]】" and ended and not bracket:
         return None
-    apart = match[0][-1:].isspace() and HAN.match(rest)  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
+    apart = match[0][-1:].isspace() and HAN.match(rest) and not re.match(r"所?示|显示|展示|说明", rest)  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
     if not ended and not apart and (MENTION.match(rest) or VERB.match(rest)):
         return None
     if ended and re.match(r"(?:shows?|illustrates?|demonstrates?|所示|显示)\b", rest):

@@ -6,19 +6,30 @@ Not about: pages with a text layer (atlas_pages.py).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pypdfium2 as pdfium
 from PIL import Image
 from scipy import ndimage
 
-from .atlas_pages import COLUMN_GAP, Line, Page, Picture
+from .atlas_pages import Box, Line, Page, Picture
 
 DPI = 300  # what Tesseract was made for
 LOW_DPI = 72  # pictures are looked for at this resolution
 WISHED = ("eng", "chi_sim")
+NUMBERED = re.compile(r"^(?:[国圆团因园囤圈阁冬]\s?)?(?=\d{1,3}[.\-–]\d{1,3}(?:[.\-–]\d{1,3})?\s?(?:[(（A-H]|[㐀-鿿]{3}))")
+FIRST_PANEL = re.compile(r"^\d{1,3}[.\-–]\d{1,3}(?:[.\-–]\d{1,3})?\s?[(（]?A\b")
+
+
+class Word(NamedTuple):
+    text: str
+    box: Box
+    certainty: float
 
 
 @lru_cache
@@ -94,27 +105,46 @@ def read_lines(paper: Image.Image, languages: str, to_points: float) -> list[Lin
 
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # its threads slow one another down
     found = pytesseract.image_to_data(paper, lang=languages, config="--psm 3", output_type=pytesseract.Output.DICT)
-    lines: list[Line] = []
-    words: list[tuple[str, tuple[float, float, float, float], float]] = []
-    place = None
-
-    def close() -> None:
-        if not words:
-            return
-        box = (min(w[1][0] for w in words), min(w[1][1] for w in words), max(w[1][2] for w in words), max(w[1][3] for w in words))
-        certainty = float(np.mean([w[2] for w in words])) / 100
-        size = round(float(np.median([w[1][3] - w[1][1] for w in words])) * 0.5) * 2.0
-        lines.append(Line(" ".join(w[0] for w in words), box, max(size, 1.0), round(certainty, 2)))
-        words.clear()
-
+    printed: dict[tuple, list[Word]] = {}
     for i, text in enumerate(found["text"]):
-        if not text.strip() or float(found["conf"][i]) < 0:
-            continue
-        left, top, wide, high = (found[k][i] * to_points for k in ("left", "top", "width", "height"))
-        here = (found["block_num"][i], found["par_num"][i], found["line_num"][i])
-        if words and (here != place or left - words[-1][1][2] > COLUMN_GAP * max(high, words[-1][1][3] - words[-1][1][1])):
-            close()
-        place = here
-        words.append((text.strip(), (left, top, left + wide, top + high), float(found["conf"][i])))
-    close()
+        if text.strip() and float(found["conf"][i]) >= 0:
+            left, top, wide, high = (found[k][i] * to_points for k in ("left", "top", "width", "height"))
+            place = (found["block_num"][i], found["par_num"][i], found["line_num"][i])
+            printed.setdefault(place, []).append(Word(text.strip(), (left, top, left + wide, top + high), float(found["conf"][i]) / 100))
+    lines, paragraphs = [], {}
+    for place, words in printed.items():
+        for part in parted(words):
+            line = as_line(part)
+            if place[:2] not in paragraphs or FIRST_PANEL.match(line.text):  # the first sign of a Chinese caption, which Tesseract often loses or mistakes
+                line.text = NUMBERED.sub("图 ", line.text)
+            if re.search(r"\w", line.text) and (line.quality > 0.6 or len(line.text) > 3):  # else a rule, a logo, a speck
+                lines.append(line)
+                paragraphs.setdefault(place[:2], []).append(line)
+    for paragraph in paragraphs.values():  # capitals, tails and their absence make lines of one type differ
+        size = round(float(np.median([line.size for line in paragraph])), 1)
+        for line in paragraph:
+            line.size = size
     return lines
+
+
+def parted(words: list[Word]) -> list[list[Word]]:
+    """The words of a line, in one part or more: a column's gap is wide, and much wider than the line's other gaps."""
+    high = float(np.median([word.box[3] - word.box[1] for word in words]))
+    gaps = [b.box[0] - a.box[2] for a, b in pairwise(words)]
+    parts, start = [], 0
+    alone = all(len(word.text.strip("()（）.")) == 1 and word.text.isascii() for word in words)  # panel letters under their pictures
+    for i, gap in enumerate(gaps, 1):
+        others = gaps[: i - 1] + gaps[i:]
+        if alone or gap > 1.3 * high and gap > 2.5 * (float(np.median(others)) if others else 0.5 * high):
+            parts.append(words[start:i])
+            start = i
+    return [*parts, words[start:]]
+
+
+def as_line(words: list[Word]) -> Line:
+    boxes = [word.box for word in words]
+    box = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    size = max(1.0, float(np.median([b[3] - b[1] for b in boxes])))
+    certainty = min(0.99, float(np.mean([word.certainty for word in words])))
+    text = re.sub(r"(?<=[㐀-鿿，。；：、（）]) (?=[㐀-鿿，。；：、（）])", "", " ".join(word.text for word in words))
+    return Line(text, box, round(size, 1), round(certainty, 2))

@@ -56,7 +56,7 @@ def score_atlas(folder: str | Path, truth: str | Path, root: str | Path, scan: b
         originals = [small(Path(root) / image) for image in here["image"]]
         likeness = np.array([[float(a @ looks[i]) for i in near] for a in originals]) if near else np.zeros((len(here), 0))
         taken: dict[int, int] = {}
-        while likeness.size and likeness.max() > 0.85:  # the most alike first, each once
+        while likeness.size and likeness.max() > (0.6 if scan else 0.85):  # the most alike first, each once
             a, b = np.unravel_index(likeness.argmax(), likeness.shape)
             taken[int(a)] = near[int(b)]
             likeness[a, :] = likeness[:, b] = -1
