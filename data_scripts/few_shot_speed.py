@@ -22,7 +22,7 @@ import torch
 
 import keepfit_mini as kf
 from keepfit_mini.adapters import PROTOCOLS
-from keepfit_mini.config import write_aside
+from keepfit_mini.config import script, write_aside
 from keepfit_mini.demo import UNSEEN
 from keepfit_mini.drawn_sets import draw_sets
 from keepfit_mini.zero_shot import labelled_rows
@@ -56,6 +56,7 @@ def time_theirs(model: kf.KeepFIT, manifest: Path, classes: list[str], protocol:
     return time.perf_counter() - begin
 
 
+@script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="a finished run")
@@ -63,22 +64,18 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=64, help="pixels a side of the drawn pictures")
     parser.add_argument("--out", type=Path, default=Path("results/few_shot_speed.json"))
     args = parser.parse_args()
-    try:
-        model = kf.KeepFIT.from_pretrained(args.run)
-        with tempfile.TemporaryDirectory() as folder:
-            data = draw_sets(Path(folder) / "data", images=args.images, size=args.size, progress=False)
-            classes = UNSEEN[TIMED][0]
-            pictures = {name: len(kf.read_manifest(data[name])) for name in UNSEEN}
-            time_theirs(model, data[TIMED], classes, "linear-probe", 1)  # both sides start warm
-            ours, aca = time_ours(model, data, Path(folder) / "features")
-            theirs = {}
-            for protocol in PROTOCOLS:
-                for shots in SHOTS:
-                    theirs[f"{protocol} {shots}"] = round(time_theirs(model, data[TIMED], classes, protocol, shots), 3)
-                    print(f"theirs, one fold: {protocol}, {shots} shots: {theirs[f'{protocol} {shots}']} s", flush=True)
-    except kf.InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    model = kf.KeepFIT.from_pretrained(args.run)
+    with tempfile.TemporaryDirectory() as folder:
+        data = draw_sets(Path(folder) / "data", images=args.images, size=args.size, progress=False)
+        classes = UNSEEN[TIMED][0]
+        pictures = {name: len(kf.read_manifest(data[name])) for name in UNSEEN}
+        time_theirs(model, data[TIMED], classes, "linear-probe", 1)  # both sides start warm
+        ours, aca = time_ours(model, data, Path(folder) / "features")
+        theirs = {}
+        for protocol in PROTOCOLS:
+            for shots in SHOTS:
+                theirs[f"{protocol} {shots}"] = round(time_theirs(model, data[TIMED], classes, protocol, shots), 3)
+                print(f"theirs, one fold: {protocol}, {shots} shots: {theirs[f'{protocol} {shots}']} s", flush=True)
     whole = sum(theirs.values()) * FOLDS * len(UNSEEN)
     value = {
         "command": f"python data_scripts/few_shot_speed.py --run {args.run} --images {args.images} --size {args.size}",

@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 
 from keepfit_mini import data_sets
-from keepfit_mini.config import InputError
+from keepfit_mini.config import InputError, script
 
 
+@script
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="list, show, or the name of a data set")
@@ -28,19 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--url", help="an archive of your own mirror: zip, tar, tar.gz, tar.bz2 or tar.xz")
     parser.add_argument("--sha256", help="its checksum")
     args = parser.parse_args(arguments)
-    try:
-        if args.name == "list":
-            print(data_sets.list_sets())
-        elif args.name == "show":
-            if not args.which:
-                raise InputError("which data set? give its name after `show`")
-            print(data_sets.show(args.which))
-        else:
-            bar = sys.stderr.isatty()  # in a log the last line is for the outcome
-            print(data_sets.get(args.name, args.folder, url=args.url, sha256=args.sha256, progress=bar))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if args.name == "list":
+        print(data_sets.list_sets())
+    elif args.name == "show":
+        if not args.which:
+            raise InputError("which data set? give its name after `show`")
+        print(data_sets.show(args.which))
+    else:
+        bar = sys.stderr.isatty()  # in a log the last line is for the outcome
+        print(data_sets.get(args.name, args.folder, url=args.url, sha256=args.sha256, progress=bar))
     return 0
 
 

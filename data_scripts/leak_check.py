@@ -20,10 +20,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from keepfit_mini.config import InputError, write_aside
+from keepfit_mini.config import InputError, script, write_aside
 from keepfit_mini.leaks import HASHES, Likeness, Pictures, calibrate, leaks, summary
 
 
+@script
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", type=Path, nargs="+", help="two manifests or more")
@@ -38,29 +39,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, help="a folder under which pictures may lie, beside the manifest's own")
     parser.add_argument("--calibrate", type=Path, metavar="FILE.json", help="measure the hashes on two sets that share nothing")
     args = parser.parse_args(arguments)
-    try:
-        if len(args.manifests) < 2:
-            raise InputError("one manifest shares nothing with itself: give two or more")
-        likeness = None if args.no_near else Likeness(args.hash, args.hash_size, args.distance)
-        sets = [Pictures(path, args.root, args.patient_column, args.patient_pattern) for path in args.manifests]
-        if args.calibrate:
-            rows = calibrate(*sets[:2])
-            command = f"python data_scripts/leak_check.py {' '.join(p.name for p in args.manifests[:2])} --calibrate FILE.json"
-            write_aside(args.calibrate, json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
-            print(pd.DataFrame(rows).to_string(index=False))
-            return 0
-        found = []
-        for a, b in itertools.combinations(sets, 2):
-            pairs = leaks(a, b, likeness)
-            print(summary(a, b, pairs, likeness))
-            found.append(pairs.assign(a=str(a.path), b=str(b.path)))
-        pairs = pd.concat(found, ignore_index=True)
-        if args.out:
-            write_aside(args.out, pairs.to_csv(index=False))
-            print(f"{len(pairs)} pairs: {args.out}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if len(args.manifests) < 2:
+        raise InputError("one manifest shares nothing with itself: give two or more")
+    likeness = None if args.no_near else Likeness(args.hash, args.hash_size, args.distance)
+    sets = [Pictures(path, args.root, args.patient_column, args.patient_pattern) for path in args.manifests]
+    if args.calibrate:
+        rows = calibrate(*sets[:2])
+        command = f"python data_scripts/leak_check.py {' '.join(p.name for p in args.manifests[:2])} --calibrate FILE.json"
+        write_aside(args.calibrate, json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
+        print(pd.DataFrame(rows).to_string(index=False))
+        return 0
+    found = []
+    for a, b in itertools.combinations(sets, 2):
+        pairs = leaks(a, b, likeness)
+        print(summary(a, b, pairs, likeness))
+        found.append(pairs.assign(a=str(a.path), b=str(b.path)))
+    pairs = pd.concat(found, ignore_index=True)
+    if args.out:
+        write_aside(args.out, pairs.to_csv(index=False))
+        print(f"{len(pairs)} pairs: {args.out}")
     return 1 if args.fail and len(pairs) else 0
 
 

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keepfit_mini.config import InputError
+from keepfit_mini.config import InputError, script
 from keepfit_mini.subset import SHARES, choose, counts, read_sources, split_groups, write_subset
 
 
@@ -30,6 +30,7 @@ def read_shares(words: list[str] | None) -> dict[str, float]:
     return shares or SHARES
 
 
+@script
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", type=Path, nargs="+", help="manifests to choose from")
@@ -46,27 +47,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--patient-column", help="where the patient stands (default: `patient`)")
     parser.add_argument("--patient-pattern", help=r"or a regular expression for the file name, like '^(\d+)_(?:left|right)'")
     args = parser.parse_args(arguments)
-    try:
-        shares = read_shares(args.splits)
-        if args.seed < 0:
-            raise InputError(f"--seed {args.seed}: give a whole number of 0 or more")
-        if args.out.exists():
-            raise InputError("exists already: choose another name, or delete it", args.out)
-        frame = read_sources(args.manifests, args.root, args.patient_column, args.patient_pattern)
-        if args.modality != "all":
-            kinds = ", ".join(f"{count} {name}" for name, count in frame["modality"].value_counts().items())
-            frame = frame[frame["modality"] == args.modality].reset_index(drop=True)
-            if frame.empty:
-                raise InputError(f"no row is {args.modality}: there are {kinds}", args.manifests[0])
-        frame = choose(frame, args.findings, args.per_finding, args.seed, args.captions)
-        frame["split"] = split_groups(frame, shares, args.seed)
-        files = write_subset(frame, args.out, args.copy, args.separate, args.root)
-        print(counts(frame))
-        print(f"{frame['group'].nunique()} patients, figures or single rows; seed {args.seed}")
-        print("\n".join(map(str, files)))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    shares = read_shares(args.splits)
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: give a whole number of 0 or more")
+    if args.out.exists():
+        raise InputError("exists already: choose another name, or delete it", args.out)
+    frame = read_sources(args.manifests, args.root, args.patient_column, args.patient_pattern)
+    if args.modality != "all":
+        kinds = ", ".join(f"{count} {name}" for name, count in frame["modality"].value_counts().items())
+        frame = frame[frame["modality"] == args.modality].reset_index(drop=True)
+        if frame.empty:
+            raise InputError(f"no row is {args.modality}: there are {kinds}", args.manifests[0])
+    frame = choose(frame, args.findings, args.per_finding, args.seed, args.captions)
+    frame["split"] = split_groups(frame, shares, args.seed)
+    files = write_subset(frame, args.out, args.copy, args.separate, args.root)
+    print(counts(frame))
+    print(f"{frame['group'].nunique()} patients, figures or single rows; seed {args.seed}")
+    print("\n".join(map(str, files)))
     return 0
 
 

@@ -21,23 +21,10 @@ from pathlib import Path
 
 import keepfit_mini as kf
 from keepfit_mini.config import versions, write_aside
+from keepfit_mini.memory import tree_mb
 from keepfit_mini.trainer import Run
 
 PICTURES, EVERY = 1000, 100  # different pictures; steps between two looks at the memory
-
-
-def tree_mb() -> float:
-    """Proportional set size of this process and its children, MB."""
-    total, todo = 0, [os.getpid()]
-    while todo:
-        pid = todo.pop()
-        try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
-            total += int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # a reader that has just ended
-    return total / 1024
 
 
 def make(folder: Path, rows: int) -> None:

@@ -25,7 +25,7 @@ from PIL import Image, ImageOps
 
 import keepfit_mini as kf
 from keepfit_mini import phantom
-from keepfit_mini.config import write_aside
+from keepfit_mini.config import script, write_aside
 from keepfit_mini.modality import by_clusters, classify, shrink
 
 COMMAND = "python data_scripts/modality_scores.py --out results/modality.json"
@@ -98,6 +98,7 @@ def score(rows: list[tuple], way: str) -> dict:
     return cell
 
 
+@script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="drawings of each modality")
@@ -106,18 +107,14 @@ def main() -> int:
     args = parser.parse_args()
     sources = {"drawn": lambda: drawn(args.count)}
     folder = os.environ.get("KEEPFIT_DATA")
-    try:
-        if args.count < 1:
-            raise kf.InputError("--count must be at least 1")
-        for path in sorted(Path(folder).glob("*.csv")) if folder else ():
-            if not path.name.startswith("mm_retinal"):  # captions without pictures
-                sources[path.stem] = lambda path=path: real(path)
-        if len(sources) == 1:
-            print("KEEPFIT_DATA is unset or holds no manifest: drawn pictures only")
-        result = run(sources, args.mistakes)
-    except kf.InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if args.count < 1:
+        raise kf.InputError("--count must be at least 1")
+    for path in sorted(Path(folder).glob("*.csv")) if folder else ():
+        if not path.name.startswith("mm_retinal"):  # captions without pictures
+            sources[path.stem] = lambda path=path: real(path)
+    if len(sources) == 1:
+        print("KEEPFIT_DATA is unset or holds no manifest: drawn pictures only")
+    result = run(sources, args.mistakes)
     write_aside(args.out, json.dumps({"command": COMMAND, "drawn_of_each": args.count, **result}, indent=1) + "\n")
     return 0
 

@@ -22,22 +22,9 @@ import threading
 import time
 from pathlib import Path
 
-from keepfit_mini.config import InputError, versions, write_aside
+from keepfit_mini.config import InputError, script, versions, write_aside
+from keepfit_mini.memory import tree_mb
 from keepfit_mini.preparing import Settings, prepare
-
-
-def tree_mb() -> float:
-    """Proportional set size of this process and its children, MB (Linux), so that shared pages count once."""
-    total, todo = 0, [os.getpid()]
-    while todo:
-        pid = todo.pop()
-        try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
-            total += int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
-        except OSError:
-            pass  # a worker that has just ended
-    return total / 1024
 
 
 def draw_originals(folder: Path, count: int) -> None:
@@ -95,6 +82,7 @@ def measure(counts: list[int], workers: int, report: Path | None) -> None:
         write_aside(report, json.dumps(value, indent=2) + "\n")
 
 
+@script
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, nargs="?", help="folder of the original pictures")
@@ -114,28 +102,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="JSON file for --measure")
     parser.add_argument("--time", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
-    try:
-        if args.measure:
-            measure(args.measure, args.workers, args.report)
-            return 0
-        if args.source is None or args.out is None:
-            raise InputError("give the folder of the original pictures and --out FOLDER (--help shows examples)")
-        if args.time:
-            print(json.dumps(measure_one(args.source, args.out, args.workers)))
-            return 0
-        names = {"image": args.image_column, "label": args.label_column, "text": args.text_column, "patient": args.patient_column}
-        columns = {what: name for what, name in names.items() if name}
-        if columns and not args.csv:
-            raise InputError("columns are named, but no table: give --csv FILE")
-        done = prepare(
-            args.source, args.out, Settings(args.size, args.quality, not args.keep_border), args.csv, columns, merge=args.merge,
-            modality=args.modality, name=args.name, workers=args.workers, max_bad=args.max_bad,
-        )  # fmt: skip
-        print(f"{done['made']} pictures made, {done['kept']} kept, {done['bad']} passed over")
-        print(f"{done['rows']} rows: {args.out / 'manifest.csv'}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if args.measure:
+        measure(args.measure, args.workers, args.report)
+        return 0
+    if args.source is None or args.out is None:
+        raise InputError("give the folder of the original pictures and --out FOLDER (--help shows examples)")
+    if args.time:
+        print(json.dumps(measure_one(args.source, args.out, args.workers)))
+        return 0
+    names = {"image": args.image_column, "label": args.label_column, "text": args.text_column, "patient": args.patient_column}
+    columns = {what: name for what, name in names.items() if name}
+    if columns and not args.csv:
+        raise InputError("columns are named, but no table: give --csv FILE")
+    done = prepare(
+        args.source, args.out, Settings(args.size, args.quality, not args.keep_border), args.csv, columns, merge=args.merge,
+        modality=args.modality, name=args.name, workers=args.workers, max_bad=args.max_bad,
+    )  # fmt: skip
+    print(f"{done['made']} pictures made, {done['kept']} kept, {done['bad']} passed over")
+    print(f"{done['rows']} rows: {args.out / 'manifest.csv'}")
     return 0
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import keepfit_mini as kf
-from keepfit_mini.config import write_aside
+from keepfit_mini.config import script, write_aside
 from keepfit_mini.expert_attention import expert_attention
 from keepfit_mini.real_sets import prepare_real
 
@@ -37,6 +37,7 @@ def attention(models: list[Path], data: Path, out: Path) -> None:
     print(value)
 
 
+@script
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
@@ -48,17 +49,13 @@ def main() -> int:
     one.add_argument("--data", type=Path, default=Path("results/data/real"), help="folder of the manifests")
     one.add_argument("--out", type=Path, default=Path("results/attention.json"), help="file to write")
     args = parser.parse_args()
-    try:
-        if args.what == "attention":
-            attention(args.models, args.data, args.out)
-        else:
-            if args.out.exists():
-                raise kf.InputError("exists already: choose another folder or delete it", args.out)
-            prepare_real(args.out, args.validation)
-            print(f"manifests: {args.out}")
-    except kf.InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if args.what == "attention":
+        attention(args.models, args.data, args.out)
+    else:
+        if args.out.exists():
+            raise kf.InputError("exists already: choose another folder or delete it", args.out)
+        prepare_real(args.out, args.validation)
+        print(f"manifests: {args.out}")
     return 0
 
 

@@ -15,9 +15,12 @@ EVALUATIONS = ("zero-shot", "linear-probe", "clip-adapter", "tip-adapter", "tip-
 
 
 def draw(args) -> None:
+    from .drawn_atlas import draw_atlas
     from .drawn_sets import draw_sets
 
-    for name, path in draw_sets(args.out, images=args.images, size=args.size, seed=args.seed).items():
+    made = draw_sets(args.out, images=args.images, size=args.size, seed=args.seed)
+    made["atlas"] = draw_atlas(made["expert"], args.out / "atlas.pdf", seed=args.seed)
+    for name, path in made.items():
         print(f"{name}: {path}")
 
 
@@ -207,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", type=Path, default=Path("demo"), help="folder for results.json and report.html")
     c.add_argument("--seed", type=whole_number, default=0, help="seed of the drawing and the training")
 
-    c = command(draw, "write the demo's drawn sets as manifests with their pictures; sets of an earlier call are replaced")
+    c = command(draw, "write the demo's drawn sets as manifests with their pictures, and the expert set as a book; an earlier call's are replaced")
     c.add_argument("--out", type=Path, required=True, help="folder to write")
     c.add_argument("--images", type=int, default=1500, help="pictures of the public set; the others follow from it")
     c.add_argument("--size", type=int, default=64, help="pixels a side")

@@ -237,6 +237,8 @@ def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int])
         if block is None:
             return
         text, width = block.text, box[2] - box[0]
+        if (HAN.search(last.lines[-1].text) is None) != (HAN.search(block.lines[0].text) is None):
+            return  # the second column of the other language's caption
         going_on = not _ended(_whole(caption.blocks)) or re.match(r"[a-z,;，；、。)]", text) or _next_mark(caption, text)
         balanced = abs(len(block.lines) - len(last.lines)) <= 1 and abs((block.box[2] - block.box[0]) - width) < 0.2 * width
         if not going_on and not balanced:

@@ -7,6 +7,7 @@ how much dearer the second best is, is the confidence. Not about: paragraphs (at
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -138,8 +139,10 @@ def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
     def offer(members: list[int], prior: float) -> None:
         chosen = frozenset(members)
         if chosen:
-            spelt = _spelling([letters[p] for p in chosen])
-            price = prior + _price(chosen, boxes, own, others, figure.expected, spelt < 0) + spelt
+            printed = best_place(letters, sorted(chosen))
+            spelt = _spelling(printed)
+            panels = sum(max(1, len(letter)) for letter in printed)
+            price = prior + _price(chosen, boxes, own, others, figure.expected, panels, spelt < 0) + spelt
             sets[chosen] = min(price, sets.get(chosen, price))
 
     anchors = [*own, union(own)] if len(own) > 1 else own
@@ -206,11 +209,14 @@ def _distance(a: Box, b: Box) -> float:
 _gap = _distance
 
 
-def _price(chosen: frozenset[int], boxes: list[Box], own: list[Box], others: list[Box], expected: int, spelt: bool) -> float:
+def _price(
+    chosen: frozenset[int], boxes: list[Box], own: list[Box], others: list[Box], expected: int, panels: int, spelt: bool
+) -> float:
+    """What a set of pictures costs a caption that names `expected` panels; panels: how many the letters inside them say."""
     members = [boxes[p] for p in chosen]
     whole, anchor = union(members), union(own)
     n = len(members)
-    if n == expected:
+    if expected in (n, panels):
         price = 0.0
     elif n < expected:  # one picture may hold several panels, and be cut
         price = 0.6 + 0.5 * (expected - n) / expected if n == 1 else 0.8 * (expected - n)
@@ -222,6 +228,8 @@ def _price(chosen: frozenset[int], boxes: list[Box], own: list[Box], others: lis
     price += _spread(members) / FAR
     middle = abs((whole[0] + whole[2]) / 2 - (anchor[0] + anchor[2]) / 2) if overlap(whole, anchor, 0) > 0 else 0
     price += middle / 300
+    if overlap(whole, anchor, 0) <= 0 and overlap(whole, anchor, 1) <= 0:
+        price += 1.0  # across a corner
     for box in others:  # another caption inside the figure, or between it and its own caption
         if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0 or _between(box, whole, anchor):
             price += BLOCKED
@@ -303,35 +311,49 @@ def order_pictures(figure: Figure, page: Page) -> None:
     """Reading order; and the letters that are printed in, over or under the pictures."""
     order, sure = reading_order([picture.box for picture in figure.pictures])
     figure.pictures = [figure.pictures[i] for i in order]
-    at = dict(zip(map(id, page.pictures), letters_at([p.box for p in page.pictures], printed_letters(page)), strict=True))
-    figure.letters = [at.get(id(picture), "") for picture in figure.pictures]
+    if all(picture in page.pictures for picture in figure.pictures):
+        letters = letters_at([picture.box for picture in page.pictures], printed_letters(page))
+        figure.letters = best_place(letters, [page.pictures.index(picture) for picture in figure.pictures])
+    else:
+        figure.letters = [""] * len(figure.pictures)
     if not sure and not all(figure.letters):
         figure.confidence = min(figure.confidence, 0.45)
         figure.notes.append("the order of the pictures is not clear")
 
 
-def letters_at(boxes: list[Box], letters: list[tuple[str, Box]]) -> list[str]:
-    """The letter printed at each picture of a page: all inside, all under, over or left of them, whichever explains the most.
+PLACES = ("inside", "under", "over", "left")
+
+
+def letters_at(boxes: list[Box], letters: list[tuple[str, Box]]) -> dict[str, list[str]]:
+    """For each of PLACES the letter printed there at each picture of a page, "" where none; a figure has them in one place.
 
     A picture that holds several panels may have several letters inside: "ABCD"."""
-    best: list[str] = [""] * len(boxes)
-    for place in ("inside", "under", "over", "left"):
-        found: list[list[str]] = [[] for _ in boxes]
-        for letter, at in letters:
-            x, y = (at[0] + at[2]) / 2, (at[1] + at[3]) / 2
-            near = []
-            for i, box in enumerate(boxes):
-                across = box[0] - 4 <= x <= box[2] + 4
-                gap = {"inside": 0.0 if across and box[1] - 2 <= y <= box[3] + 2 else None,
-                       "under": y - box[3] if across else None, "over": box[1] - y if across else None,
-                       "left": box[0] - x if box[1] - 4 <= y <= box[3] + 4 else None}[place]  # fmt: skip
-                if gap is not None and -3 <= gap <= 26:
-                    near.append((gap, i))
-            if near:
-                found[min(near)[1]].append(letter)
-        if sum(map(len, found)) > sum(map(len, best)):
-            best = ["".join(one) for one in found]
-    return best
+    found: dict[str, list[list[str]]] = {place: [[] for _ in boxes] for place in PLACES}
+    for letter, at in letters:
+        x, y = (at[0] + at[2]) / 2, (at[1] + at[3]) / 2
+        near: dict[str, tuple[float, int]] = {}
+        for i, box in enumerate(boxes):
+            across, beside = box[0] - 4 <= x <= box[2] + 4, box[1] - 4 <= y <= box[3] + 4
+            gaps = {"inside": 0.0 if across and box[1] - 2 <= y <= box[3] + 2 else None, "under": y - box[3] if across else None,
+                    "over": box[1] - y if across else None, "left": box[0] - x if beside else None}  # fmt: skip
+            for place, gap in gaps.items():
+                if gap is not None and -3 <= gap <= 26 and (place not in near or gap < near[place][0]):
+                    near[place] = gap, i
+        for place, (_, i) in near.items():
+            found[place][i].append(letter)
+    return {place: ["".join(one) for one in each] for place, each in found.items()}
+
+
+def best_place(letters: dict[str, list[str]], members: Iterable[int]) -> list[str]:
+    """The letters of some pictures in the place where most of them have one, each a different one."""
+    members = list(members)
+
+    def worth(place: str) -> tuple[int, int]:
+        given = [letters[place][i] for i in members if letters[place][i]]
+        return len(set(given)) - (len(given) - len(set(given))), -PLACES.index(place)
+
+    place = max(PLACES, key=worth)
+    return [letters[place][i] for i in members]
 
 
 # ----------------------------------------------------------------------------------------------------------- whole book

@@ -87,7 +87,8 @@ def _whole_figure(
         confidence = min(confidence, 0.8 if all(printed) and len(set(printed)) == len(images) else 0.45)
     if not images:
         return [Pair("", "", texts, 0.0, [*notes, "a caption without a picture"])]
-    return [Pair(image, letter, texts, round(confidence, 2), list(notes)) for image, letter in zip(images, printed, strict=True)]
+    panels = printed if len(images) > 1 else [""]
+    return [Pair(image, panel, texts, round(confidence, 2), list(notes)) for image, panel in zip(images, panels, strict=True)]
 
 
 def _places(

@@ -10,7 +10,9 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from types import UnionType
@@ -26,6 +28,23 @@ class InputError(ValueError):
         place = "" if file is None else f"{file}" + ("" if row is None else f", row {row}") + ": "
         line = " ".join(f"{place}{what}".split())
         super().__init__("".join(c if c.isprintable() else "?" for c in line))  # a name in a file may hold a terminal's commands
+
+
+def script(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Around the main() of a script: what it returns, None being 0; bad input and Ctrl-C are one line each, and 2 and 130."""
+
+    @wraps(main)
+    def run(*arguments: Any) -> int:
+        try:
+            return main(*arguments) or 0
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
+
+    return run
 
 
 def write_aside(path: Path, text: str) -> None:

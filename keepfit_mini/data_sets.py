@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -23,6 +24,7 @@ from .set_folder import walk
 
 ROLES = {"public": "public pretraining", "expert": "expert pairs", "unseen": "unseen test (paper)",
          "downstream": "downstream (FLAIR)"}  # fmt: skip
+COLUMNS = 100  # of a terminal
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class DataSet:
     license   the terms as published, or "not stated" where the page was looked at and has none
     url       a file that a program may fetch, with its sha256 and its size in bytes; without a checksum it is not fetched
     pictures  how many its publishers say; rows: of the authors' published data frame, if one is
-    known_from  where the facts come from. tried: whether the addresses were, and what came of it
+    known_from  where each fact comes from, terms and citation too. tried: whether the addresses were, and what came of it
     """
 
     key: str
@@ -95,18 +97,24 @@ def find(name: str) -> DataSet:
 
 
 def list_sets() -> str:
-    """The table for a terminal: key, modality, role, pictures, terms, and whether a program can fetch it."""
+    """The table for a terminal: key, modality, roles, pictures, whether a program can fetch it, terms; then what roles mean."""
     rows = [("NAME", "MODALITY", "ROLE", "PICTURES", "GET", "TERMS")]
     for one in table():
-        roles = " + ".join(ROLES[role] for role in one.roles)
         count = "not known" if one.pictures is None else f"{one.pictures:,}"
-        rows.append((one.key, one.modality, roles, count, "download" if one.sha256 else "by hand", one.license or "not known"))
+        get = "download" if one.sha256 else "by hand"
+        rows.append((one.key, one.modality, "+".join(one.roles), count, get, one.license or "not known"))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows)
+    room = COLUMNS - sum(widths) - 2 * len(widths)
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) if i == 3 else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=False))]
+        lines.append("  ".join([*cells, textwrap.shorten(row[5], room, placeholder=" ...")]))
+    legend = "Roles: " + "; ".join(f"{role}: {meaning}" for role, meaning in ROLES.items()) + ". More: show NAME."
+    return "\n".join(lines) + "\n\n" + textwrap.fill(legend, COLUMNS)
 
 
 def show(name: str) -> str:
-    """All that is known of one set, a line each."""
+    """All that is known of one set, field by field."""
     one = find(name)
     lines = []
     for item in fields(one):
@@ -117,7 +125,10 @@ def show(name: str) -> str:
             value = "none published that is known here"
         elif value is None:
             value = "not known"
-        lines.append(f"{item.name:11} {value}")
+        elif isinstance(value, int):
+            value = f"{value:,}"
+        lines.append(textwrap.fill(value, COLUMNS, initial_indent=f"{item.name:12}", subsequent_indent=" " * 12,
+                                   break_long_words=False, break_on_hyphens=False))  # fmt: skip
     return "\n".join(lines)
 
 

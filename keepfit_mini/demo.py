@@ -18,10 +18,16 @@ import numpy as np
 import pandas as pd
 import torch
 from jinja2 import Environment, PackageLoader
+from PIL import Image
 
 from . import viz
+from .atlas import build_atlas
+from .atlas_pages import open_book
+from .atlas_pairs import FLAG
+from .atlas_score import score_atlas
 from .config import PRESETS, InputError, write_aside
-from .drawn_sets import WITHHELD, draw_sets
+from .drawn_atlas import draw_atlas
+from .drawn_sets import WITHHELD, draw_sets, shuffle_captions
 from .expert_attention import expert_attention
 from .features import picture_features
 from .manifests import read_manifest
@@ -30,6 +36,7 @@ from .trainer import pretrain
 from .zero_shot import class_vectors, labelled_rows, zero_shot
 
 IMAGES, SIZE, EPOCHS = 1500, 64, 5  # public pictures, pixels a side, passes: together under three minutes on two cores
+PAGES = 40  # of the drawn atlas, at most
 
 # name of the model -> training variant, expert set, folder of its run
 BASELINE, KEEPFIT, CONTROL = "public-only", "revision+mixed", "revision+mixed, shuffled captions"
@@ -57,6 +64,7 @@ def run_demo(out: str | Path, seed: int = 0, progress: bool = True) -> dict:
     begin, out = time.perf_counter(), Path(out)
     make_room(out)
     data = draw_sets(out / "data", images=IMAGES, size=SIZE, seed=seed, progress=progress)
+    atlas = expert_from_atlas(data, out / "atlas", seed, progress)
     models, rows = {}, []
     for name, (variant, expert, folder) in MODELS.items():
         if progress:
@@ -70,13 +78,39 @@ def run_demo(out: str | Path, seed: int = 0, progress: bool = True) -> dict:
             scores = zero_shot(models[name], data[dataset], classes, prompts="both", seed=seed, progress=False)
             rows.append({"model": name, **{k: v for k, v in scores.items() if k not in ("truth", "guess")}})
     result = {"seconds": 0.0, "rows": rows}
-    write_aside(out / "report.html", report(models, data, out / "runs", rows, begin))
+    write_aside(out / "report.html", report(models, data, atlas, out / "runs", rows, begin))
     result["seconds"] = round(time.perf_counter() - begin, 1)
     write_aside(out / "results.json", json.dumps(result, indent=2) + "\n")
     print(table(rows))
     print("\n".join(conclusions(rows)))
     print(f"{result['seconds']:.0f} seconds; open {out / 'report.html'}")
     return result
+
+
+def expert_from_atlas(data: dict[str, Path], folder: Path, seed: int, progress: bool = True) -> dict:
+    """Print the drawn expert pairs as a book, and build the expert set anew from its pages alone (the paper's section 2.2).
+
+    data["expert"] and data["expert_shuffled"] become what was read from the book; returns how right that is, and a page of it.
+    """
+    drawn = pd.read_csv(data["expert"])
+    book = draw_atlas(data["expert"], folder.with_suffix(".pdf"), seed=seed, max_pages=PAGES, progress=progress)
+    counts = build_atlas(book, folder, progress=progress)
+    truth = book.with_name(f"{book.stem}_truth.csv")
+    right, _ = score_atlas(folder, truth, data["expert"].parent)
+    built = pd.read_csv(folder / "manifest.csv", keep_default_na=False, dtype={"figure": str})
+    built = built[built["confidence"] >= FLAG].reset_index(drop=True)  # the rest waits for a person's look
+    # what no model is told; the figures and the control need it, so it is looked up in the truth
+    known = pd.read_csv(truth, keep_default_na=False, dtype={"figure": str}).merge(drawn[["image", "drawn_category"]], on="image")
+    category = known.set_index(["figure", "panel"])["drawn_category"].to_dict()
+    built["drawn_category"] = [category.get(key, "unknown") for key in zip(built["figure"], built["panel"], strict=True)]
+    order = shuffle_captions(built["drawn_category"], np.random.default_rng([seed, 9]))
+    shuffled = built.assign(text=built["text"].to_numpy()[order], text_zh=built["text_zh"].to_numpy()[order])
+    for name, frame in (("expert", built), ("expert_shuffled", shuffled)):
+        data[name] = folder / f"{name}.csv"
+        write_aside(data[name], frame.to_csv(index=False))
+    with open_book(book) as pages:
+        middle = pages[len(pages) // 2].render(scale=1.3).to_pil().convert("RGB")
+        return {**counts, **right, "pages": len(pages), "layouts": known["layout"].nunique(), "page": middle}
 
 
 def make_room(out: Path) -> None:
@@ -140,14 +174,17 @@ def conclusions(rows: list[dict]) -> list[str]:
 # -------------------------------------------------------------------------------------------------------- the report
 
 
-def report(models: dict[str, KeepFIT], data: dict[str, Path], runs: Path, rows: list[dict], begin: float) -> str:
+def report(
+    models: dict[str, KeepFIT], data: dict[str, Path], atlas: dict, runs: Path, rows: list[dict], begin: float
+) -> str:
     """The page as HTML: every figure inside as a PNG, nothing fetched."""
     expert = read_manifest(data["expert"])
-    drawn = pd.read_csv(data["expert"])["drawn_category"].to_numpy()  # what no model is told; used to choose and to check
+    drawn = pd.read_csv(data["expert"])["drawn_category"].to_numpy()
     chosen = [np.flatnonzero(drawn == name)[0] for name in dict.fromkeys([*WITHHELD, *drawn]) if name in drawn][:8]
     figures = {
         "results": viz.results_bars(rows),
         "public": viz.samples(data["public"], 10, columns=5),
+        "page": atlas["page"],
         "expert": viz.samples(expert.iloc[chosen], 8, columns=4),
         **{name: viz.samples(data[name], 6) for name in UNSEEN},
         "curves": viz.training_curves({name: runs / folder / "metrics.jsonl" for name, (_, _, folder) in MODELS.items()}),
@@ -181,13 +218,16 @@ def report(models: dict[str, KeepFIT], data: dict[str, Path], runs: Path, rows: 
         figures={name: png(figure) for name, figure in figures.items()}, attended=attended, unseen=UNSEEN, models=list(MODELS),
         by_set={name: {r["model"]: r for r in rows if r["dataset"] == name} for name in UNSEEN},
         baseline=BASELINE, keepfit=KEEPFIT, control=CONTROL, withheld=WITHHELD, conclusions=conclusions(rows),
-        counts={name: len(pd.read_csv(path)) for name, path in data.items()}, size=SIZE, epochs=EPOCHS,
+        counts={name: len(pd.read_csv(path)) for name, path in data.items()}, atlas=atlas, size=SIZE, epochs=EPOCHS,
         seed=rows[0]["seed"], versions=rows[0]["versions"], seconds=time.perf_counter() - begin,
     )  # fmt: skip
 
 
 def png(figure) -> str:
-    """A figure as base64, to stand inside the page."""
+    """A figure, or a picture, as base64, to stand inside the page."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
+    if isinstance(figure, Image.Image):
+        figure.quantize(128).save(file, "png")  # a page of print needs no more colours
+    else:
+        figure.savefig(file, format="png", dpi=130)
     return base64.b64encode(file.getvalue()).decode()

@@ -100,21 +100,31 @@ def test_a_row_is_whole_and_plain(one):
     for value in (one.pictures, one.rows, one.size):
         assert value is None or value > 0
     assert one.sha256 is None or (re.fullmatch("[0-9a-f]{64}", one.sha256) and one.url)
+    said = re.sub(r"\([^)]*\)", "", one.known_from)  # a licence or a citation without a source would be taken for checked
+    assert not one.citation or "citation: " in said
+    assert not one.license or "terms" in said
     for value in (one.license, one.citation, one.folder):
         assert value is None or value.strip()  # what is not known is null, not an empty word
 
 
 def test_the_table_is_readable(capsys):
     assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(table()) + 1 == len(list_sets().splitlines()) and lines[0].startswith("NAME")
+    said = capsys.readouterr().out
+    assert said.strip() == list_sets() and max(map(len, said.splitlines())) <= 100
+    lines = said[: said.index("\n\n")].splitlines()
+    assert len(lines) == len(table()) + 1 and lines[0].startswith("NAME")
     (row,) = [line for line in lines if line.startswith("refuge ")]
-    assert "1,200" in row and "unseen test (paper)" in row and "by hand" in row
+    assert "1,200" in row and "unseen+downstream" in row and "by hand" in row
+    assert "unseen: unseen test (paper)" in said  # what the short names mean
     assert "not known" in next(line for line in lines if line.startswith("taop"))
     assert main(["show", "FIVES"]) == 0
     said = capsys.readouterr().out
     assert "sha256      none published that is known here" in said and "19688169" in said and "Jin et al." in said
     assert "size        not known" in show("hrf")
+    for one in table():
+        lines = show(one.key).splitlines()
+        assert all(len(line) <= 100 or line.split()[-1].startswith("http") for line in lines)  # an address stays whole
+        assert " ".join(one.known_from.split()) in " ".join(" ".join(lines).split())
 
 
 def test_names_that_are_none(capsys):

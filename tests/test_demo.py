@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import pandas as pd
 import pytest
 
 from keepfit_mini import __main__, demo, metrics
@@ -25,7 +26,7 @@ def made(tmp_path_factory):
     (out / "results.json").write_text("old")
     printed = []
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("IMAGES", 100), ("SIZE", 32), ("EPOCHS", 1)):
+        for name, value in (("IMAGES", 100), ("SIZE", 48), ("EPOCHS", 1)):
             patch.setattr(demo, name, value)
         patch.setattr(zero_shot, "bootstrap", lambda *given: metrics.bootstrap(*given, times=10))
         patch.setattr("builtins.print", lambda *words, **_: printed.append(" ".join(map(str, words))))
@@ -58,7 +59,7 @@ def test_report_is_self_contained_and_says_drawn(made):
     assert "All pictures on this page, and all that the models learned from, are drawn" in page
     assert "not for clinical use" in page.lower()
     sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page)
-    assert len(sources) == 12
+    assert len(sources) == 13
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
     text = re.sub(r"data:image/png;base64,[\w+/=]+", "", page)
     assert not re.search(r"<script|<link|@import|url\(|https?://", text)
@@ -79,6 +80,18 @@ def test_terminal_shows_the_table_and_a_sentence(made):
         auc = re.escape(f"{row['metrics']['auc']:.2f} [{low:.2f}, {high:.2f}]")
         assert re.search(rf"{start}{row['metrics']['aca']:.2f} .* {auc}", printed)
     assert "no label named myopia or cataract" in printed
+
+
+def test_the_expert_set_went_through_the_book(made):
+    out, _, _ = made
+    built, shuffled = (pd.read_csv(out / "atlas" / f"{name}.csv", keep_default_na=False) for name in ("expert", "expert_shuffled"))
+    drawn = pd.read_csv(out / "data" / "expert.csv", keep_default_na=False)
+    assert len(built) == len(drawn) == 40
+    assert set(built["drawn_category"]) == set(drawn["drawn_category"])
+    assert sorted(shuffled["text"]) == sorted(built["text"]) and (shuffled["text"] != built["text"]).mean() > 0.9
+    assert (out / "atlas.pdf").stat().st_size > 10_000 and (out / "atlas" / "review.html").is_file()
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert "40 of 40 pictures came back with the right figure" in " ".join(text.split())
 
 
 def test_what_is_not_the_demos_stays(made):

@@ -12,9 +12,11 @@ from PIL import Image
 from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 import keepfit_mini as kf
-from keepfit_mini import drawn_atlas, drawn_atlas_layouts
-from keepfit_mini.drawn_atlas import FAULTS, TRUTH, draw_atlas, draw_book, real_captions
-from keepfit_mini.drawn_atlas_layouts import BILINGUAL, LAYOUTS, LETTERS, Printer, Type, set_lines
+from keepfit_mini import drawn_atlas, fonts
+from keepfit_mini.drawn_atlas import TRUTH, draw_atlas, draw_book, real_captions
+from keepfit_mini.drawn_atlas_layouts import BILINGUAL, LAYOUTS, LETTERS, TIGHTNESS
+from keepfit_mini.drawn_atlas_plan import FAULTS, read_panels
+from keepfit_mini.drawn_atlas_type import Printer, Type, set_lines
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +109,9 @@ def test_all_layouts_letters_and_ways_of_two_languages_occur(manifest, tmp_path)
 
 
 def test_what_the_pages_hold_lies_on_them(few):
-    rows = drawn_atlas.read_panels(few, "both", None)
+    rows = read_panels(few, "both", None)
     printer = Printer(wide=True)
-    for tight in range(len(drawn_atlas_layouts.TIGHTNESS)):
+    for tight in range(len(TIGHTNESS)):
         for seed in (tight, 7):
             _, book = drawn_atlas.lay_out(printer, rows, "both", seed, tight, 0.2)
             for page in book.pages:
@@ -278,14 +280,14 @@ def test_bad_places_and_settings(tmp_path, manifest):
 def test_without_a_chinese_font_the_mend_is_named(monkeypatch, manifest, tmp_path):
     import matplotlib.font_manager
 
-    drawn_atlas_layouts.chinese_fonts.cache_clear()
-    monkeypatch.setattr(drawn_atlas_layouts.importlib.util, "find_spec", lambda name: None)
+    fonts.chinese_fonts.cache_clear()
+    monkeypatch.setattr(fonts.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(matplotlib.font_manager, "findSystemFonts", lambda **_: [])
     with pytest.raises(kf.InputError, match="pylopdf-fonts-zh-cn, or Debian's fonts-noto-cjk or fonts-wqy-microhei"):
         draw_atlas(manifest, tmp_path / "a.pdf", progress=False)
     pdf = draw_atlas(manifest, tmp_path / "a.pdf", languages="en", progress=False)  # English does without
     assert Counter(truth_of(pdf)["image"]).most_common(1)[0][1] == 1
-    drawn_atlas_layouts.chinese_fonts.cache_clear()
+    fonts.chinese_fonts.cache_clear()
 
 
 @pytest.mark.real
