@@ -150,9 +150,9 @@ def _follows(block: Block, line: Line) -> float | None:
 
 
 def _script(text: str) -> str:
-    """"zh" or "en" where a line is all of one, "" where it holds both or little."""
+    """"zh" or "en" where a line is all of one, "" where it holds both or neither."""
     han, latin = len(HAN.findall(text)), len(re.findall(r"[A-Za-z]{3,}", text))
-    return "zh" if han >= 3 and not latin else "en" if latin >= 2 and not han else ""
+    return "zh" if han and not latin else "en" if latin and not han else ""
 
 
 def _middle(box: Box) -> float:
@@ -181,7 +181,7 @@ def captions_of(pages: list[Page]) -> list[PrintedCaption]:
             caption = PrintedCaption("", "", [block])
             taken.add(id(block))
             _take_rest_of_title(caption, here, taken)
-            _take_columns(caption, here, taken)
+            _take_columns(caption, here, taken, _top_of_stack(block, starts))
             _take_panels(caption, here, taken)
             found.append(caption)
         for caption in [c for c in found if c.page == number]:
@@ -226,18 +226,25 @@ def _take_rest_of_title(caption: PrintedCaption, blocks: list[Block], taken: set
         taken.add(id(block))
 
 
-def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
-    """A caption that runs over columns: the next block starts at the same height, in the same type and width."""
+def _top_of_stack(block: Block, starts: list[Block]) -> float:
+    """Where a figure's captions begin: the one in the other language may stand above, in the same column."""
+    number = normal_number(caption_start(block.text)["number"])
+    above = [b.box[1] for b in starts if normal_number(caption_start(b.text)["number"]) == number and overlap(b.box, block.box, 0) > 0.8]
+    return min(above)
+
+
+def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int], top: float) -> None:
+    """A caption that runs over columns: the next block starts at the height `top`, in the same type and width."""
     while True:
         last = caption.blocks[-1]
-        box = last.box
+        box, own_top = last.box, caption.blocks[0].box[1]
         beside = [b for b in blocks if id(b) not in taken and b.box[0] > box[2] - 2 and same_type(b.lines[0], last.lines[0])
-                  and abs(b.box[1] - caption.blocks[0].box[1]) < 0.9 * last.size and not caption_start(b.text)]
-        block = min(beside, key=lambda b: b.box[0], default=None)
+                  and min(abs(b.box[1] - top), abs(b.box[1] - own_top)) < 0.9 * last.size and not caption_start(b.text)]
+        block = min(beside, key=lambda b: (b.box[0] // 12, abs(b.box[1] - own_top)), default=None)
         if block is None:
             return
         text, width = block.text, box[2] - box[0]
-        if (HAN.search(last.lines[-1].text) is None) != (HAN.search(block.lines[0].text) is None):
+        if {_script(last.lines[-1].text), _script(block.lines[0].text)} == {"zh", "en"}:
             return  # the second column of the other language's caption
         going_on = not _ended(_whole(caption.blocks)) or re.match(r"[a-z,;，；、。)]", text) or _next_mark(caption, text)
         balanced = abs(len(block.lines) - len(last.lines)) <= 1 and abs((block.box[2] - block.box[0]) - width) < 0.2 * width
