@@ -7,7 +7,8 @@
 
 Without --csv each picture is labelled by the folder that it lies in. A second run makes only what is missing; the manifest is
 written last. --measure draws photographs of its own (1,500 pixels, black border, text in a corner), prepares them in a fresh
-process for each number, and writes pictures a second and the peak of memory of all processes.
+process for each number, and writes pictures a second, the peak of memory of all processes, and how many cores others kept busy
+meanwhile (`cores_busy_with_others`; `load_before` is the minute before, in which the run before this one counts too).
 """
 
 from __future__ import annotations
@@ -65,15 +66,27 @@ def measure_one(folder: Path, out: Path, workers: int) -> dict:
             "peak_mb_all_processes": round(peak[0])}  # fmt: skip
 
 
+def busy_seconds() -> float:
+    """Seconds that all cores of the machine have worked since it started (Linux), whoever for."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """The part of them that this process and the ended ones below it took."""
+    return sum(os.times()[:4])
+
+
 def measure(counts: list[int], workers: int, report: Path | None) -> None:
     rows = []
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             draw_originals(Path(folder) / "in", count)
-            load = os.getloadavg()[0]  # what others did on this machine
+            load, busy, own, start = os.getloadavg()[0], busy_seconds(), own_seconds(), time.perf_counter()
             command = [sys.executable, __file__, f"{folder}/in", "--out", f"{folder}/out", "--workers", str(workers), "--time"]
             result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-            rows.append({**json.loads(result.stdout), "load_before": round(load, 1)})
+            others = (busy_seconds() - busy - (own_seconds() - own)) / (time.perf_counter() - start)
+            rows.append({**json.loads(result.stdout), "load_before": round(load, 1), "cores_busy_with_others": round(others, 2)})
         print(rows[-1], flush=True)
     command = f"python data_scripts/prepare.py --measure {' '.join(map(str, counts))} --workers {workers} --report {report}"
     value = {"command": command, "originals": "2000 x 1500, JPEG 92", "size": Settings().size, "workers": workers,

@@ -277,7 +277,7 @@ def classify_modality(folder: Path, progress: bool = True) -> pd.DataFrame:
 
 def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     """Step 4: manifest.csv (the contract's columns and `page, figure, panel, confidence, modality_confidence, notes`),
-    unpaired.csv (pictures without text, texts without picture) and review.html."""
+    unpaired.csv (pictures without text, texts without picture), review.html, and the texts' statistics."""
     from .review import write_review  # it draws figures; the steps before need none
 
     table = read_table(folder / MODALITIES)
@@ -313,12 +313,31 @@ def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     manifest = table.loc[paired, columns].reset_index(drop=True)
     write_aside(folder / MANIFEST, manifest.to_csv(index=False, lineterminator="\n"))
     write_table(table.loc[~paired, ["image", "page", "figure", "panel", "text", "text_zh", "notes"]], folder / UNPAIRED)
-    write_review(folder, table.assign(printed=printed["text"], printed_zh=printed["text_zh"], changes=changes), book)
+    shown = table.assign(printed=printed["text"], printed_zh=printed["text_zh"], changes=changes)
+    write_review(folder, shown, book, statistics(folder, manifest))
     return {
         "pictures": int((table["image"] != "").sum()), "pairs": len(manifest), "flagged": int((manifest["confidence"] < FLAG).sum()),
         "pictures without text": int(((table["image"] != "") & ~paired).sum()),
         "texts without picture": int((table["image"] == "").sum()), "pages unread": len(book.get("unread", [])),
     }  # fmt: skip
+
+
+def statistics(folder: Path, manifest: pd.DataFrame) -> list[tuple[Path, str]]:
+    """What the paper plots of its texts, of this book: statistics.csv and figures in `folder`/statistics, with their captions."""
+    from . import text_figures, text_statistics
+    from .viz import save
+
+    summary = text_statistics.summary(manifest)
+    write_aside(folder / "statistics.csv", summary.round(4).to_csv())
+    figures = {
+        "frequent_words": (text_figures.frequent_words_figure(manifest), "The most frequent words, without stop words."),
+        "text_length": (text_figures.text_length_figure(manifest), "Words a caption, by modality and language (log scale)."),
+        "vocabulary": (text_figures.vocabulary_figure(summary), "Vocabulary, mean length and lexical diversity beside the paper's sets."),
+    }
+    (folder / "statistics").mkdir(exist_ok=True)
+    for name, (figure, _) in figures.items():
+        save(figure, folder / "statistics" / f"{name}.png")
+    return [(folder / "statistics" / f"{name}.png", words) for name, (_, words) in figures.items()]
 
 
 def translate_missing(table: pd.DataFrame) -> None:

@@ -107,7 +107,8 @@ def list_sets() -> str:
     room = COLUMNS - sum(widths) - 2 * len(widths)
     lines = []
     for row in rows:
-        cells = [cell.rjust(width) if i == 3 else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=False))]
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        cells[3] = row[3].rjust(widths[3])
         lines.append("  ".join([*cells, textwrap.shorten(row[5], room, placeholder=" ...")]))
     legend = "Roles: " + "; ".join(f"{role}: {meaning}" for role, meaning in ROLES.items()) + ". More: show NAME."
     return "\n".join(lines) + "\n\n" + textwrap.fill(legend, COLUMNS)

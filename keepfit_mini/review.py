@@ -23,15 +23,16 @@ from .pictures import open_picture
 THUMBNAIL = 150  # pixels of the longer side
 
 
-def write_review(folder: Path, table: pd.DataFrame, book: dict, figures: Iterable[tuple[str, str]] = ()) -> None:
+def write_review(folder: Path, table: pd.DataFrame, book: dict, figures: Iterable[tuple[Path, str]] = ()) -> None:
     """`folder`/review.html. table: one row a picture or lonely text, as clean_and_pair() has it, with printed, printed_zh
-    (before cleaning) and changes (a list); book: name, pages, ...; figures: (base64 PNG, caption) to stand at the end."""
+    (before cleaning) and changes (a list); book: name, pages, ...; figures: (PNG file, caption) to stand at the end."""
     rows = [shown(folder, row) for _, row in table.iterrows()]
     order = {"unpaired": 0, "flagged": 1, "fine": 2}
     rows.sort(key=lambda row: (order[row["kind"]], row["page"]))
     environment = Environment(loader=PackageLoader("keepfit_mini", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     counts = {kind: sum(row["kind"] == kind for row in rows) for kind in order}
-    page = environment.get_template("review.html").render(rows=rows, book=book, counts=counts, flag=FLAG, figures=list(figures))
+    figures = [(base64.b64encode(path.read_bytes()).decode(), words) for path, words in figures]
+    page = environment.get_template("review.html").render(rows=rows, book=book, counts=counts, flag=FLAG, figures=figures)
     write_aside(folder / "review.html", page)
 
 

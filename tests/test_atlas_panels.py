@@ -139,8 +139,9 @@ FLAT = pytest.mark.xfail(strict=True, reason="every line of an even area counts 
 
 @pytest.mark.parametrize(
     ("colour", "count"),
-    [(0, 2), (0, 3), (0, 4), (0, 8), (90, 4), (128, 4), (255, 4), *(pytest.param(c, n, marks=FLAT) for c in (90, 128, 255) for n in (2, 3, 8))],
-)
+    [(0, 2), (0, 3), (0, 4), (0, 8), (90, 4), (128, 4), (255, 4),
+     *(pytest.param(colour, count, marks=FLAT) for colour in (90, 128, 255) for count in (2, 3, 8))],
+)  # fmt: skip
 def test_one_colour_is_never_cut_surely(colour, count):
     cells, score = cut_panels(Image.new("RGB", (240, 200), (colour,) * 3), count)
     assert score < SURE

@@ -138,11 +138,11 @@ def test_many_hashes_are_compared_in_seconds():
     import time
 
     chance = np.random.default_rng(0)
-    a, b = chance.random((20_000, 256)) < 0.5, chance.random((20_000, 256)) < 0.5
-    b[7] = a[19_999]
+    a, b = chance.random((10_000, 256)) < 0.5, chance.random((10_000, 256)) < 0.5
+    b[7] = a[9_999]
     start = time.perf_counter()
-    assert near(a, b, 32) == [(19_999, 7, 0)]
-    assert time.perf_counter() - start < 60  # 400 million pairs
+    assert near(a, b, 32) == [(9_999, 7, 0)]
+    assert time.perf_counter() - start < 15  # 100 million pairs
 
 
 def test_pictures_that_do_not_decode_are_named(two, capsys):
@@ -229,4 +229,6 @@ def test_shared_photographs(real):
 @pytest.mark.real
 def test_sets_that_share_nothing(real):
     a, b = Pictures(real / "odir200x3.csv"), Pictures(real / "aptos_sub.csv")
-    assert leaks(a, b, progress=False).empty
+    for one in (a, b):  # every second photograph: results/leaks.json has all
+        one.frame, one.files = one.frame[::2].reset_index(drop=True), one.files[::2]
+    assert len(a.frame) > 100 < len(b.frame) and leaks(a, b, progress=False).empty

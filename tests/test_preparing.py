@@ -132,15 +132,17 @@ def test_a_second_run_makes_only_what_is_missing_or_wrong(tmp_path, monkeypatch)
     assert not list(out.rglob("*.part"))
 
 
-def test_several_processes_make_the_same(tmp_path):
+def test_several_processes_make_the_same(tmp_path, capsys):
     source = originals(tmp_path / "in", [f"x/{i}.png" for i in range(9)])
     (source / "x" / "bad.png").write_bytes(b"")
-    command = [sys.executable, str(SCRIPT), str(source), "--size", "32", "--max-bad", "0.2"]
-    for workers in ("1", "2"):
-        more = ["--out", str(tmp_path / workers), "--workers", workers]
-        result = subprocess.run([*command, *more], capture_output=True, text=True)
-        assert result.returncode == 0 and "9 pictures made, 0 kept, 1 passed over" in result.stdout, result.stderr
-        assert "bad.png does not decode" in result.stderr
+    command = [str(source), "--size", "32", "--max-bad", "0.2"]
+    assert main([*command, "--out", str(tmp_path / "1"), "--workers", "1"]) == 0
+    said = capsys.readouterr()
+    result = subprocess.run([sys.executable, str(SCRIPT), *command, "--out", str(tmp_path / "2"), "--workers", "2"],
+                            capture_output=True, text=True)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    for out, err in (said, (result.stdout, result.stderr)):
+        assert "9 pictures made, 0 kept, 1 passed over" in out and "bad.png does not decode" in err
     for one in (tmp_path / "1").rglob("*"):
         if one.is_file():
             assert one.read_bytes() == (tmp_path / "2" / one.relative_to(tmp_path / "1")).read_bytes()
@@ -224,6 +226,15 @@ def test_speed_is_measured(tmp_path, capfd):
     assert main(["--measure", "3", "--workers", "1", "--report", str(report)]) == 0
     (row,) = json.loads(report.read_text())["rows"]
     assert row["pictures"] == 3 and row["pictures_per_second"] > 0 and row["peak_mb_all_processes"] > 50
+    assert 0 <= row["cores_busy_with_others"] + 0.1 <= os.cpu_count() + 0.2  # clock ticks are coarse
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys, tmp_path):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(main.__wrapped__.__globals__, "prepare", stopped)
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 130 and capsys.readouterr().err == "stopped\n"
 
 
 @pytest.mark.real
