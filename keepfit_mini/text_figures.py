@@ -6,39 +6,28 @@ without one they are left out, and the figure says so. Not about: what is counte
 
 from __future__ import annotations
 
-import importlib.resources
-import re
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findSystemFonts
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from .config import InputError
+from .fonts import chinese_fonts
 from .text_statistics import DRAWS, PAPER, frequent_words, lengths, texts_of
 from .viz import COLOURS, SHADES, SMALL, TINY, WIDTH, plain, wrap
 
 NAMES = {"en": "English", "zh": "Chinese"}
 COLOUR = {"en": COLOURS[1], "zh": COLOURS[0]}
-FONT_PACKAGE, FONT_FILE = "pylopdf_fonts_zh_cn", "NotoSansSC-Regular.otf"
-SYSTEM_FONTS = (r"Noto\w*Sans\w*(CJK|SC)\W?\w*-Regular", "SourceHanSans", "wqy-", "PingFang", "msyh", "simhei")
 NO_FONT = "Chinese words are left out: no font has them\n(pip install pylopdf-fonts-zh-cn)"
 
 
-@cache
 def chinese_font() -> FontProperties | None:
-    """A font with Chinese characters: of the package pylopdf_fonts_zh_cn, or the system's, or None. For one text at a time."""
+    """A font with Chinese characters (fonts.py), or None where there is none. For one text at a time."""
     try:
-        file = Path(str(importlib.resources.files(FONT_PACKAGE) / FONT_FILE))
-        if file.is_file():
-            return FontProperties(fname=file)
-    except ModuleNotFoundError:
-        pass
-    found = sorted(findSystemFonts())
-    files = (file for pattern in SYSTEM_FONTS for file in found if re.search(pattern, Path(file).name, re.IGNORECASE))
-    return next((FontProperties(fname=file) for file in files), None)
+        return FontProperties(fname=chinese_fonts()["sans"])
+    except InputError:
+        return None
 
 
 def sized(font: FontProperties | None, size: float) -> FontProperties:

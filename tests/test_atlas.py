@@ -25,7 +25,8 @@ from keepfit_mini.manifests import read_manifest
 from keepfit_mini.phantom import draw
 
 CONTRACT = ["image", "modality", "text", "text_zh", "source", "split", "page", "figure", "panel", "confidence"]
-BOOKS = {"en": {"seed": 0}, "zh": {"seed": 1}, "both": {"seed": 2}, "faults": {"seed": 5, "languages": "both", "faults": 0.5}}
+BOOKS = {"en": {"seed": 0, "figures": 6}, "zh": {"seed": 1, "figures": 6}, "both": {"seed": 3, "figures": 9},
+         "faults": {"seed": 5, "languages": "both", "faults": 0.5}}  # fmt: skip
 WITHOUT_FAULTS = [name for name in BOOKS if name != "faults"]
 
 
@@ -64,8 +65,10 @@ def books(tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     return {name: built(folder, name, **settings) for name, settings in BOOKS.items()}
 
 
-OWN = [("CFP", "Soft drusen near the fovea.", "黄斑区软性玻璃膜疣。", "a"), ("FFA", "Staining of the drusen.", "玻璃膜疣着染。", "a"),
-       ("CFP", "Optic disc with a deep cup.", "视盘凹陷加深。", "b"), ("CFP", "Tortuous veins in all quadrants.", "各象限静脉迂曲。", "c"),
+OWN = [("CFP", "Soft drusen near the fovea.", "黄斑区软性玻璃膜疣。", "a"),
+       ("FFA", "Staining of the drusen.", "玻璃膜疣着染。", "a"),
+       ("CFP", "Optic disc with a deep cup.", "视盘凹陷加深。", "b"),
+       ("CFP", "Tortuous veins in all quadrants.", "各象限静脉迂曲。", "c"),
        ("OCT", "Fluid under the fovea.", "黄斑中心凹下液体。", "d"), ("CFP", "Serous detachment.", "浆液性脱离。", "d"),
        ("FFA", "A hot spot in the late phase.", "晚期强荧光点。", "d")]  # fmt: skip
 
@@ -116,11 +119,6 @@ def test_a_book_with_faults_is_never_silently_wrong(books):
 def test_a_missing_letter_beside_a_missing_caption(tmp_path):
     result, _ = score(*built(tmp_path, "en", seed=4, figures=9, faults=0.5))
     assert result["silent"] == 0
-
-
-def test_eight_pictures_with_eight_letters_are_no_alarm(tmp_path):
-    result, _ = score(*built(tmp_path, "both", seed=3, figures=9))
-    assert result["right"] == 1 and result["alarms"] <= 0.05
 
 
 def test_the_small_book_is_whole(own_book):
@@ -528,7 +526,7 @@ def test_a_plain_page(tmp_path):
     assert in_place(row, (100, 100, 250, 250)) and upright(picture, tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="the place is right, but the picture comes out as it lies on the sheet, not as it is shown")
+@pytest.mark.xfail(strict=True, reason="the place is right, but the picture comes out as on the sheet, not as shown")
 @pytest.mark.parametrize("angle", [90, 180, 270])
 def test_a_page_with_rotate(tmp_path, angle):
     """Drawn turned on the sheet, and the page's /Rotate turns it back: landscape for 90 and 270."""
@@ -591,7 +589,8 @@ def test_a_long_book_stays_out_of_memory(tmp_path, monkeypatch):
     pdf.set_font("Helvetica", size=10)
     for page in range(60):
         stream = io.BytesIO()
-        Image.fromarray(np.random.default_rng(page).integers(0, 256, (8, 8, 3), np.uint8)).resize((1000, 1000)).save(stream, "JPEG")
+        blocks = np.random.default_rng(page).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(blocks).resize((1000, 1000)).save(stream, "JPEG")
         pdf.add_page()
         pdf.image(stream, 100, 100, 300, 300)
         pdf.text(100, 420, f"Figure {page + 1}. A page of many.")
@@ -615,7 +614,7 @@ def test_a_long_book_stays_out_of_memory(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scan")
-    return draw_book(folder / "scan.pdf", figures=3, seed=1, size=160, languages="en", scan=True, progress=False)
+    return draw_book(folder / "scan.pdf", figures=2, seed=1, size=160, languages="en", scan=True, progress=False)
 
 
 def test_a_scan_without_ocr_is_refused(scan, tmp_path, capsys):

@@ -34,7 +34,7 @@ def number_of(text: str) -> str | None:
         ("图 2-12 黄斑裂孔。", "2-12"),
         ("图2-12黄斑裂孔。", "2-12"),
         ("图2－12　黄斑裂孔。", "2-12"),  # full-width dash and blank
-        pytest.param("图２－１２ 黄斑裂孔。", "2-12", marks=pytest.mark.xfail(strict=True, reason="full-width digits stay as they are")),
+        pytest.param("图２－１２ 黄斑裂孔。", "2-12", marks=pytest.mark.xfail(strict=True, reason="full-width digits stay")),
         ("图5-3-1 黄斑裂孔。", "5-3-1"),
         ("图12．4 黄斑裂孔。", "12.4"),
         ("图7：黄斑裂孔。", "7"),
@@ -278,7 +278,7 @@ def test_two_languages_in_one_caption(zh, en, order):
     assert split_caption(zh).texts.keys() == split_caption(en).texts.keys()
 
 
-@pytest.mark.xfail(strict=True, reason="the stop of the mark `A.` is taken for the end of a sentence: `A.` stays with the Chinese")
+@pytest.mark.xfail(strict=True, reason="the stop of the mark `A.` is taken for a sentence's end: it stays with the Chinese")
 def test_a_mark_with_a_stop_goes_with_its_language():
     zh, en = "图5-3-1 A．早期荧光遮蔽。B．晚期荧光渗漏。", "A. Early phase is dark. B. Leakage in the late phase."
     assert languages_of(f"{zh} {en}") == [zh, en]

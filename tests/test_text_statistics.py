@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import keepfit_mini as kf
-from keepfit_mini import text_figures
+from keepfit_mini import fonts, text_figures
 from keepfit_mini.captions import CHINESE, ENGLISH, NAMES, caption
 from keepfit_mini.phantom import CATEGORIES, draw
 from keepfit_mini.text_figures import chinese_font, frequent_words_figure, text_length_figure, vocabulary_figure
@@ -235,22 +235,22 @@ def test_without_a_font_chinese_is_left_out_and_that_is_said(frame, monkeypatch)
 
 
 def test_the_font_is_the_packages_else_the_systems_else_none(monkeypatch, tmp_path):
-    find = chinese_font.__wrapped__
+    def find():
+        fonts.chinese_fonts.cache_clear()
+        return chinese_font()
 
-    def absent(name):
-        raise ModuleNotFoundError(name)
-
-    package = importlib.util.find_spec("pylopdf_fonts_zh_cn")
+    package = importlib.util.find_spec(fonts.PACKAGE)
     if package:
         assert Path(find().get_file()).parent == Path(package.origin).parent
-    monkeypatch.setattr(text_figures.importlib.resources, "files", absent)
-    fonts = [str(tmp_path / name) for name in ("DejaVuSans.ttf", "wqy-zenhei.ttc", "NotoSansCJK-Regular.ttc")]
-    monkeypatch.setattr(text_figures, "findSystemFonts", lambda: fonts)
-    assert find().get_file() == fonts[2]
-    fonts.pop()
-    assert find().get_file() == fonts[1]
-    fonts.pop()
+    monkeypatch.setattr(fonts.importlib.util, "find_spec", lambda name: None)
+    files = [str(tmp_path / name) for name in ("DejaVuSans.ttf", "wqy-zenhei.ttc", "NotoSansCJK-Regular.ttc")]
+    monkeypatch.setattr(matplotlib.font_manager, "findSystemFonts", lambda **_: files)
+    assert find().get_file() == files[2]
+    files.pop()
+    assert find().get_file() == files[1]
+    files.pop()
     assert find() is None
+    fonts.chinese_fonts.cache_clear()
 
 
 def test_lengths_are_shown_on_a_log_scale(frame):
