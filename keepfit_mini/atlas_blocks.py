@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .atlas_captions import HAN, caption_start, language_of, languages_of, normal_number, split_caption
-from .atlas_pages import Box, Line, Page
+from .atlas_pages import Box, Line, Page, union
 from .cleaning import join_lines
 
 READABLE = 0.8  # a scanned caption that Tesseract is less certain of asks for a look
+READABLE_ZH = 0.93  # its certainty of Chinese says less
 EDGE = 0.12  # of the page's height: where running heads and page numbers stand
 LETTER = re.compile(r"[\[(（【]?([A-Ha-hＡ-Ｈ])[\])）】.．,，:：]?$")
 # "... Same eye as" and "(see" go on with a figure's number on the next line, which begins no caption.
@@ -72,10 +73,6 @@ class PrintedCaption:
         return split_caption(self.text).own
 
 
-def union(boxes: list[Box]) -> Box:
-    return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
-
-
 def overlap(a: Box, b: Box, axis: int) -> float:
     """How far two boxes share a span, as a share of the shorter one. axis: 0 across, 1 down."""
     shared = min(a[axis + 2], b[axis + 2]) - max(a[axis], b[axis])
@@ -106,7 +103,7 @@ def drop_running_lines(pages: list[Page]) -> None:
 def blocks_of(page: Page) -> list[Block]:
     """Lines -> paragraphs. A line joins the block whose last line stands right above it; a caption's start begins a block."""
     blocks: list[Block] = []
-    for order, line in enumerate(page.lines):
+    for order, line in enumerate(whole_lines(page.lines)):
         if LETTER.match(line.text):
             continue  # a panel's letter, not a word: printed_letters
         best, least = None, None
@@ -120,6 +117,22 @@ def blocks_of(page: Page) -> list[Block]:
         else:
             best.lines.append(line)
     return blocks
+
+
+def whole_lines(lines: list[Line]) -> list[Line]:
+    """Lines from top to bottom; fragments on one base line with a word's gap between (a bold number drawn last) are one."""
+    kept: list[Line] = []
+    for line in sorted(lines, key=lambda line: (line.box[0], line.box[1])):
+        for before in kept:
+            high = min(before.box[3] - before.box[1], line.box[3] - line.box[1])
+            level = abs(before.box[3] - line.box[3]) < 0.3 * high
+            if level and -0.2 * high < line.box[0] - before.box[2] < 0.6 * high and not LETTER.match(before.text):
+                before.text, before.box = f"{before.text} {line.text}", union([before.box, line.box])
+                before.size = before.size if len(before.text) > 2 * len(line.text) else line.size
+                break
+        else:
+            kept.append(replace(line))
+    return sorted(kept, key=lambda line: (line.box[1], line.box[0]))
 
 
 def same_type(a: Line, b: Line) -> bool:
@@ -144,7 +157,8 @@ def _follows(block: Block, line: Line) -> float | None:
     if {_script(last.text), _script(line.text)} == {"zh", "en"}:
         return None
     box = union([one.box for one in block.lines])
-    if overlap(box, line.box, 0) < 0.5 or line.box[0] < box[0] - 3 * size:
+    centred = abs(box[0] + box[2] - line.box[0] - line.box[2]) < 2 * size
+    if overlap(box, line.box, 0) < 0.5 or line.box[0] < box[0] - 3 * size and not centred:
         return None
     return step
 
@@ -334,6 +348,9 @@ def _parts(caption: PrintedCaption) -> list[PrintedCaption]:
         notes.append(f"read by Tesseract with {quality:.0%} certainty")
         quality *= 0.5
     for part in languages_of(text):
+        if language_of(part) == "zh" and 0.5 < quality < READABLE_ZH:
+            notes.append(f"Chinese read by Tesseract with {quality:.0%} certainty")
+            quality *= 0.5
         parts.append(PrintedCaption(number, language_of(part), by_block, part, list(notes), min(caption.confidence, quality)))
     return parts
 

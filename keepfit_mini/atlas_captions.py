@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 DASH = "-‐‑‒–—―−－~～"
-_NUMBER = rf"\d{{1,3}}(?:\s?[{DASH}.·．]\s?\d{{1,3}}){{0,3}}"
+_NUMBER = rf"(?:\d{{1,3}}(?:\s?[{DASH}]\s?\d{{1,3}}){{1,3}}|\d{{1,3}}(?:[.·．]\d{{1,3}}){{0,3}})(?!\d)"
 _WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
 # Right behind the number, or after a blank where no sentence begins ("Figure 3-1 A few drusen" is no panel A).
 _PANEL = r"(?:(?P<panel>[A-Ha-h](?![\w'’])|(?<=\d)\s[A-Ha-h](?![\w'’]|\s+(?!and\b|or\b|to\b|through\b)[a-z])))?"
@@ -22,8 +22,7 @@ MENTION = re.compile(
     r"(?:[,，;；]|and|or|to|through|is|are|was|were|has|have|shows?|showed|shown|illustrat\w+|demonstrat\w+|depict\w+|displays?|"
     r"presents?|gives?|provides?|represents?|reveals?|compares?|summari[sz]es?|lists?|contains?|explains?|in|on|of|for|from|with|"
     r"above|below|we|can|may|also|which|where|as|suggests?|indicates?|describes?|outlines?)\b"
-    r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的",
-    re.I,
+    r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的"
 )
 VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
 HAN = re.compile(r"[㐀-鿿豈-﫿]")
@@ -225,7 +224,7 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
         else:
             caption.texts[start["panel"].strip().upper()], caption.own = body.strip(), True
             return caption
-    if not run and pictures and pictures > 1:
+    if not run and pictures != 1:
         run = _blank_marks(body, pictures)
     if not run:
         caption.head = body.strip()
@@ -249,12 +248,15 @@ def _credible(run: list[_Mark], body: str, pictures: int | None) -> bool:
     return strong and (pictures is None or pictures > 1)
 
 
-def _blank_marks(body: str, pictures: int) -> list[_Mark]:
-    """"A Early phase. B Late phase": letters with nothing but a blank after them, where they are as many as the pictures."""
-    found = re.finditer(r"(?:^|(?<=[.。;；:：,，]))\s*([A-Z])\s+(?=[A-Z0-9㐀-鿿])", body)
-    marks = [_Mark(m.start(), m.end(), [m[1]], False, True, False) for m in found]
-    expected = [chr(ord("A") + i) for i in range(pictures)]
-    return marks if [mark.letters[0] for mark in marks] == expected else []
+def _blank_marks(body: str, pictures: int | None) -> list[_Mark]:
+    """"A Early phase. B Late phase", "a早期；b晚期": letters with nothing or a blank after them, as many as the pictures."""
+    best: list[_Mark] = []
+    for letter, lower in (("[A-H]", False), ("[a-h]", True)):
+        found = re.finditer(rf"(?:^|(?<=[.。;；:：,，]))\s*({letter})(?:\s+(?=[A-Z0-9㐀-鿿])|(?=[㐀-鿿]))", body)
+        marks = [_Mark(m.start(), m.end(), [m[1].upper()], False, True, lower) for m in found]
+        if [mark.letters[0] for mark in marks] == [chr(ord("A") + i) for i in range(len(marks))] and len(marks) > max(1, len(best)):
+            best = marks
+    return best if pictures is None or len(best) == pictures else []
 
 
 def _trailing(run: list[_Mark], body: str) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
-from .atlas_blocks import Box, PrintedCaption, overlap, printed_letters, union
-from .atlas_pages import Page, Picture
+from .atlas_blocks import PrintedCaption, overlap, printed_letters
+from .atlas_pages import Box, Page, Picture, union
 
 LEFT_OVER = 0.9  # price of a picture without a caption
 ALONE = 4.0  # price of a caption without a picture

@@ -29,6 +29,7 @@ Box = tuple[float, float, float, float]
 
 SMALLEST = 30.0  # points: what is smaller on both sides is an icon, a bullet, a rule
 FULL_PAGE = 0.6  # a picture that fills more of a page without text is a scan of that page
+BACKGROUND = 0.8  # ... of a page with text: its pictures are looked for in what the page shows
 MIN_CHARS = 8  # fewer characters on a page are no text layer: a page number stamped on a scan
 COLUMN_GAP = 3.0  # in line heights: a wider gap between two characters always parts two columns
 
@@ -105,19 +106,15 @@ def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> P
         here = Page(index + 1, width, height)
         to_page = _upright(page, width, height)
         here.lines = _text_layer(page, to_page)
-        images = list(_image_objects(page, to_page, width, height))
-        if sum(len(line.text) for line in here.lines) < MIN_CHARS:
-            covered = max((_area(box) for _, box in images), default=0.0) / (width * height)
-            if covered > FULL_PAGE or (here.lines == [] and not images):
-                here.scan = covered > FULL_PAGE
-        if here.scan:
+        images = _joined(list(_image_objects(page, to_page, width, height)))
+        covered = max((_area(union(boxes)) for _, boxes in images), default=0.0) / (width * height)
+        here.scan = covered > FULL_PAGE and sum(len(line.text) for line in here.lines) < MIN_CHARS
+        if here.scan or covered > BACKGROUND:  # a scan, perhaps with its text laid over it unseen
             from .atlas_scans import read_scan  # needs scipy, and Tesseract where ocr is given
 
-            read_scan(page, here, ocr)
+            read_scan(page, here, ocr if here.scan else None)
         else:
-            for image, box in images:
-                if picture := _picture(image, box):
-                    here.pictures.append(picture)
+            here.pictures = [picture for one, boxes in images if (picture := _picture(page, one, boxes))]
         return here
     finally:
         page.close()
@@ -167,7 +164,8 @@ def _text_layer(page: pdfium.PdfPage, to_page) -> list[Line]:
             if not raw.FPDFText_GetLooseCharBox(text_page, i, rect):
                 continue
             here = to_page(rect.left, rect.bottom, rect.right, rect.top)
-            if line and not _goes_on(reach, here):
+            twin = line and abs(here[0] - line[-1].box[0]) + abs(here[2] - line[-1].box[2]) < 0.2  # the letters of a ligature share its box
+            if line and not twin and not _goes_on(reach, here):
                 lines += _parted(line)
                 line = []
             scale = math.hypot(matrix.c, matrix.d) if raw.FPDFText_GetMatrix(text_page, i, matrix) else 1.0
@@ -237,7 +235,7 @@ def _image_objects(page: pdfium.PdfPage, to_page, width: float, height: float) -
         except pdfium.PdfiumError:
             continue
         left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
-        if right - left >= SMALLEST and bottom - top >= SMALLEST:
+        if right - left >= SMALLEST and bottom - top >= 2:  # a strip may be flat: _joined
             yield image, (left, top, right, bottom)
 
 
@@ -253,22 +251,48 @@ def _bounds(image: pdfium.PdfImage) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _picture(image: pdfium.PdfImage, box: Box) -> Picture | None:
+def _joined(images: list[tuple[pdfium.PdfImage, Box]]) -> list[tuple[list[pdfium.PdfImage], list[Box]]]:
+    """Pictures that old producers stored in strips: what lies edge to edge, as wide, and flat, is one."""
+    groups: list[tuple[list[pdfium.PdfImage], list[Box]]] = []
+    for image, box in sorted(images, key=lambda one: (round(one[1][0]), one[1][1])):
+        flat = box[3] - box[1] < (box[2] - box[0]) / 2.5
+        if groups and flat:
+            last = groups[-1][1][-1]
+            if abs(last[3] - box[1]) < 1.5 and abs(last[0] - box[0]) < 1.5 and abs(last[2] - box[2]) < 1.5:
+                groups[-1][0].append(image)
+                groups[-1][1].append(box)
+                continue
+        groups.append(([image], [box]))
+    return groups
+
+
+def union(boxes: list[Box]) -> Box:
+    return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+
+
+def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Box]) -> Picture | None:
     """Pixels as stored, turned as shown; the JPEG itself where nothing has to be turned. None: not to be decoded."""
-    wide, high = image.get_px_size()
-    if not min(wide, high) >= 16 or wide * high > MAX_PIXELS:
+    image, box = images[0], union(boxes)
+    if min(box[2] - box[0], box[3] - box[1]) < SMALLEST:
         return None
-    matrix = image.get_matrix()
-    upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3 and image.container is None
+    wide, high = image.get_px_size()
+    if not wide >= 16 or wide * high * len(images) > MAX_PIXELS:
+        return None
+    matrix, turned = image.get_matrix(), page.get_rotation()
+    upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3 and image.container is None and not turned
     try:
-        if upright and list(image.get_filters()) == ["DCTDecode"]:
-            jpeg = bytes(image.get_data(decode_simple=False))
-            with Image.open(io.BytesIO(jpeg)) as opened:
-                if opened.mode in ("L", "RGB"):
-                    opened.load()
-                    return Picture(box, opened.convert("RGB"), jpeg)
-        bitmap = image.get_bitmap(render=True, scale_to_original=True)
-        pixels = bitmap.to_pil()
+        if len(images) > 1:
+            scale = min(wide / (box[2] - box[0]), 6.0)
+            width, height = page.get_size()
+            pixels = page.render(scale=scale, crop=(box[0], height - box[3], width - box[2], box[1])).to_pil()
+        elif high < 16:
+            return None
+        elif upright and list(image.get_filters()) == ["DCTDecode"] and (picture := _own_jpeg(image, box)):
+            return picture
+        else:
+            pixels = image.get_bitmap(render=True, scale_to_original=True).to_pil()
+            if turned:
+                pixels = pixels.rotate(-turned, expand=True)
     except (pdfium.PdfiumError, OSError, ValueError, SyntaxError):
         return None
     if pixels.mode in ("RGBA", "LA"):  # what is see-through shows the paper
@@ -276,6 +300,15 @@ def _picture(image: pdfium.PdfImage, box: Box) -> Picture | None:
         paper.paste(pixels, mask=pixels.getchannel("A"))
         pixels = paper
     return Picture(box, pixels.convert("RGB"))
+
+
+def _own_jpeg(image: pdfium.PdfImage, box: Box) -> Picture | None:
+    jpeg = bytes(image.get_data(decode_simple=False))
+    with Image.open(io.BytesIO(jpeg)) as opened:
+        if opened.mode not in ("L", "RGB"):
+            return None
+        opened.load()
+        return Picture(box, opened.convert("RGB"), jpeg)
 
 
 def save_picture(picture: Picture, folder: Path, name: str) -> None:
