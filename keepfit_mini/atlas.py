@@ -281,6 +281,9 @@ def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     from .review import write_review  # it draws figures; the steps before need none
 
     table = read_table(folder / MODALITIES)
+    for row, image in table["image"].items():
+        if image:
+            readable(folder, image, folder / MODALITIES, row + 2)
     changes: list[list[str]] = [[] for _ in range(len(table))]
     printed = table[list(LANGUAGES.values())].copy()
     for language, column in LANGUAGES.items():

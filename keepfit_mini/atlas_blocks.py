@@ -126,7 +126,7 @@ def whole_lines(lines: list[Line]) -> list[Line]:
         for before in kept:
             high = min(before.box[3] - before.box[1], line.box[3] - line.box[1])
             level = abs(before.box[3] - line.box[3]) < 0.3 * high
-            if level and -0.2 * high < line.box[0] - before.box[2] < 0.6 * high and not LETTER.match(before.text):
+            if level and -0.2 * high < line.box[0] - before.box[2] < 0.6 * high and not (LETTER.match(before.text) and LETTER.match(line.text)):
                 before.text, before.box = f"{before.text} {line.text}", union([before.box, line.box])
                 before.size = before.size if len(before.text) > 2 * len(line.text) else line.size
                 break
@@ -175,7 +175,7 @@ def _middle(box: Box) -> float:
 
 def printed_letters(page: Page) -> list[tuple[str, Box]]:
     """Letters that stand alone: A, (b), C. ..."""
-    found = [(LETTER.match(line.text), line.box) for line in page.lines]
+    found = [(LETTER.match(line.text), line.box) for line in whole_lines(page.lines)]
     wide = {ord(c): ord(c) - 0xFEE0 for c in "ＡＢＣＤＥＦＧＨ"}
     return [(match[1].translate(wide).upper(), box) for match, box in found if match]
 
@@ -197,6 +197,7 @@ def captions_of(pages: list[Page]) -> list[PrintedCaption]:
             _take_rest_of_title(caption, here, taken)
             _take_columns(caption, here, taken, _top_of_stack(block, starts))
             _take_panels(caption, here, taken)
+            _take_lines_under_pictures(caption, here, starts, by_number[number], taken)
             found.append(caption)
         for caption in [c for c in found if c.page == number]:
             _take_other_language(caption, here, taken)
@@ -289,6 +290,26 @@ def _take_panels(caption: PrintedCaption, blocks: list[Block], taken: set[int]) 
             return
         caption.blocks.append(block)
         taken.add(id(block))
+
+
+def _take_lines_under_pictures(
+    caption: PrintedCaption, blocks: list[Block], starts: list[Block], page: Page, taken: set[int]
+) -> None:
+    """Each panel's text stands under its own picture ("A. Early", "B. Late"), the head with the number below all of them."""
+    if split_caption(_whole(caption.blocks)).texts:
+        return
+    top = caption.blocks[0].box[1]
+    floor = max((b.box[3] for b in starts if b.box[3] < top and overlap(b.box, caption.blocks[0].box, 0) > 0), default=0.0)
+    marked = {}
+    for block in blocks:
+        match = re.match(r"\s*[(（\[【]?\s*([A-Ha-h])\s*(?:[)）\]】,，.．:：、]|\s(?=[A-Z㐀-鿿])|(?=[㐀-鿿]))", block.text)
+        under = any(-4 < block.box[1] - p.box[3] < 25 and overlap(block.box, p.box, 0) > 0.3 for p in page.pictures)
+        if match and under and id(block) not in taken and floor <= block.box[1] < top and not caption_start(block.text):
+            marked.setdefault(match[1].upper(), block)
+    letters = sorted(marked)
+    if len(letters) > 1 and letters == [chr(ord("A") + i) for i in range(len(letters))]:
+        caption.blocks += [marked[letter] for letter in letters]
+        taken |= {id(block) for block in marked.values()}
 
 
 def _take_other_language(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:

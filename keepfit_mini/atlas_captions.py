@@ -8,6 +8,7 @@ Not about: where on the page a caption stands (atlas_layout.py), and what is cle
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 DASH = "-‐‑‒–—―−－~～"
@@ -77,7 +78,8 @@ def joined(head: str, text: str, language: str) -> str:
 
 def normal_number(number: str) -> str:
     """As printed, with one kind of dash and no blanks: "2 – 12" is 2-12, "12．4" is 12.4."""
-    return re.sub(rf"[{DASH}]", "-", re.sub(r"\s", "", number)).replace("．", ".").replace("·", ".")
+    plain = re.sub(rf"[{DASH}]", "-", re.sub(r"\s", "", number)).replace("·", ".")
+    return unicodedata.normalize("NFKC", plain)
 
 
 def caption_start(text: str) -> re.Match | None:
@@ -135,6 +137,9 @@ def _turn(text: str, begin: int) -> int | None:
     if cut == 0 or best > 0.08 * min(han, latin) + 0.5:
         return None
     at, end = begin + tokens[cut][0], begin + tokens[cut - 1][0] + 1
+    own = re.search(r"[\[【(（]?\b[A-Ha-h][)）\]】]?\s*[,，.．:：、]?\s*$", text[end:at])  # "A. Early": the mark goes with its text
+    if own:
+        return end + own.start()
     sentence = max(text.rfind(stop, end, at) for stop in ".。;；")
     mark = re.search(r"[\[【(（]?[A-H](?:[,，.．:：)）]|\s)[^A-Za-z㐀-鿿]*$|[\[【(（A-Z]+[^\s㐀-鿿]*\s*$", text[end:at])  # belongs to what follows
     if sentence >= 0:
@@ -192,7 +197,7 @@ def _in_order(marks: list[_Mark]) -> list[_Mark]:
         for j in range(i):
             last, first = marks[j].letters[-1], mark.letters[0]
             if first > last and marks[j].bracketed == mark.bracketed and marks[j].lower == mark.lower:
-                gap = 0.9 * (ord(first) - ord(last) - 1)
+                gap = (0.45 if mark.strong else 0.9) * (ord(first) - ord(last) - 1)
                 if best[j][0] + own - gap > value:
                     value, previous = best[j][0] + own - gap, j
         best.append((value, previous))

@@ -52,6 +52,7 @@ def figures_of(pages: list[Page], captions: list[PrintedCaption]) -> tuple[list[
         here = _numbered([caption for caption in captions if caption.page == page.number])
         here = [figure for figure in here if not _belongs_before(figure, here, page, figures)]
         free = match_page(page, here)
+        doubt_neighbours(page, here, free)
         figures += here
         left += [(page.number, picture) for picture in free]
     left = _across_pages(figures, left, {page.number: page for page in pages})
@@ -118,6 +119,19 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
                 figure.notes.append("other pictures of the page would fit nearly as well")
     used = {p for choice in best[1] for p in choice.pictures}
     return [picture for p, picture in enumerate(pictures) if p not in used]
+
+
+def doubt_neighbours(page: Page, figures: list[Figure], free: list[Picture]) -> None:
+    """A picture that nobody claims, right beside a figure and as large as its pictures, may be one of them: look at both."""
+    letters = letters_at([picture.box for picture in page.pictures], printed_letters(page))
+    for figure in figures:
+        own = [page.pictures.index(picture) for picture in figure.pictures]
+        spelt = sorted(best_place(letters, own)) == [chr(ord("A") + i) for i in range(figure.expected)]
+        for picture in free:
+            near = any(_distance(picture.box, page.pictures[i].box) < 40 and _alike(picture.box, page.pictures[i].box) for i in own)
+            if near and not (spelt and len(own) > 1):
+                figure.confidence = min(figure.confidence, 0.45)
+                figure.notes.append("a picture beside it has no caption")
 
 
 def _count(choices: list[list[_Choice]]) -> int:

@@ -32,7 +32,8 @@ def cut_panels(image: Image.Image, count: int) -> tuple[list[Cell], float]:
     cells, score = tried[0]
     if len(tried) > 1 and tried[1][1] > 0.85 * score:
         score = min(score, SURE - 0.05)  # two grids fit alike
-    return [tuple(round(v / scale) for v in cell) for cell in cells], float(score)
+    score = float(score) * min(1.0, float(grey.std()) / 8)  # where there is nothing to see, nothing parts it
+    return [tuple(round(v / scale) for v in cell) for cell in cells], score
 
 
 def grids(count: int) -> list[tuple[int, int]]:
