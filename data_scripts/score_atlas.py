@@ -42,14 +42,20 @@ def measured(name: str, folder: Path, book: Path, root: Path, scan: bool = False
     return row
 
 
+def first(cell: str) -> str:
+    return ast.literal_eval(cell)[0]
+
+
 def photographs(path: Path, count: int, seed: int) -> Path:
     """A manifest of real photographs, each beside a real caption of its modality that was written for another picture."""
     data = Path(os.environ["KEEPFIT_DATA"])
-    cfp = pd.concat([pd.read_csv(data / f"{name}.csv").sample(count // 4, random_state=seed) for name in ("odir200x3", "aptos_sub", "csdi")])
+    cfp = pd.concat(
+        [pd.read_csv(data / f"{name}.csv").sample(count // 4, random_state=seed) for name in ("odir200x3", "aptos_sub", "csdi")]
+    )
     ffa = pd.read_csv(data / "ffa_huapu.csv").query("modality == 'FFA'").sample(min(count // 4, 100), random_state=seed)
     rows = pd.concat([cfp, ffa]).sample(frac=1, random_state=seed).reset_index(drop=True)
     english = {"CFP": pd.read_csv(data / "mm_retinal_cfp_captions.csv")["caption"],
-               "FFA": pd.read_csv(data / "mm_retinal_ffa_captions.csv")["categories"].map(lambda cell: ast.literal_eval(cell)[0])}  # fmt: skip
+               "FFA": pd.read_csv(data / "mm_retinal_ffa_captions.csv")["categories"].map(first)}  # fmt: skip
     plain = {name: texts[~texts.str.contains(r"same|figure|[(（][A-H][)）]|\b[A-H][.,:]", case=False) & (texts.str.len() < 400)]
              for name, texts in english.items()}  # a reference or a mark inside a caption has no known truth  # fmt: skip
     rows["text"] = [plain[m].sample(1, random_state=seed + i).iloc[0] for i, m in enumerate(rows["modality"])]
@@ -63,7 +69,7 @@ def summary(rows: list[dict]) -> dict:
     table = pd.DataFrame(rows)
     asked = table["with text"].sum()
     right = (table["right"] * table["with text"]).sum()
-    return {"books": len(table), "pictures": int(table["pictures"].sum()), "with text": int(asked), 
+    return {"books": len(table), "pictures": int(table["pictures"].sum()), "with text": int(asked),
             "right": round(float(right / asked), 4), "wrong": int(table["wrong"].sum()), "silent": int(table["silent"].sum()),
             "alarms": round(float((table["alarms"] * table["right"] * table["with text"]).sum() / right), 4)}  # fmt: skip
 

@@ -210,20 +210,20 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", type=Path, default=Path("demo"), help="folder for results.json and report.html")
     c.add_argument("--seed", type=whole_number, default=0, help="seed of the drawing and the training")
 
-    c = command(draw, "write the demo's drawn sets as manifests with their pictures, and the expert set as a book; an earlier call's are replaced")
+    c = command(draw, "write the demo's drawn sets as manifests with their pictures, and the expert set as a book")
     c.add_argument("--out", type=Path, required=True, help="folder to write")
     c.add_argument("--images", type=int, default=1500, help="pictures of the public set; the others follow from it")
     c.add_argument("--size", type=int, default=64, help="pixels a side")
     c.add_argument("--seed", type=int, default=0, help="same seed, same pictures")
 
-    c = command(build_atlas, "an eye atlas as a PDF -> manifest.csv, its pictures, and review.html to check them by", "build-atlas")
+    c = command(build_atlas, "an eye atlas as a PDF -> manifest.csv, its pictures, and review.html", "build-atlas")
     c.add_argument("book", type=Path, metavar="BOOK.pdf", help="with a text layer, or scanned if Tesseract is installed")
     c.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make; an earlier build in it is replaced")
     c.add_argument("--start", choices=("collect", "align", "modality", "clean"), default="collect",
                    help="step to begin with, on the tables in DIR, once you have corrected one of them")  # fmt: skip
     c.add_argument("--ocr", default="auto", metavar="LANGUAGES",
                    help="Tesseract's languages for pages without text, like eng+chi_sim; off: leave them unread")  # fmt: skip
-    c.add_argument("--translate", action="store_true", help="fill a missing language with a Marian model that lies on this machine")
+    c.add_argument("--translate", action="store_true", help="fill a missing language with a Marian model on this machine")
 
     c = command(pretrain, "pretrain KeepFIT, or a variant of it, on manifests")
     c.add_argument("--preset", choices=list(PRESETS), default="mini", help="model and schedule (config.py)")

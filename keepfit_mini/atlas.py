@@ -41,13 +41,17 @@ LOGO = 3  # a picture that comes back on so many pages is a decoration
 
 
 def build_atlas(
-    book: str | Path, out: str | Path, start: str = "collect", ocr: str | None = "auto", translate: bool = False,
+    book: str | Path,
+    out: str | Path,
+    start: str = "collect",
+    ocr: str | None = "auto",
+    translate: bool = False,
     progress: bool = True,
 ) -> dict[str, int]:
     """All four steps: `out`/manifest.csv, its pictures and tables, unpaired.csv, review.html; returns what was counted.
 
     start      the step to begin with; later ones read the tables that lie in `out`, corrected by a person or not
-    ocr        Tesseract's languages for pages without a text layer ("eng+chi_sim"); "auto": those that are installed; None: no OCR
+    ocr        Tesseract's languages for pages without a text layer ("eng+chi_sim"); "auto": those installed; None: no OCR
     translate  fill the missing language with a Marian model, where one lies on this machine
     Until all is done `out` stays as it was. InputError: a book that cannot be read, holds no picture, no text or no caption;
     an `out` that holds something else; a corrected table that does not fit.
@@ -68,7 +72,7 @@ def build_atlas(
             "modality": lambda: classify_modality(folder, progress=progress),
             "clean": lambda: clean_and_pair(folder, translate=translate),
         }
-        for step in STEPS[max(1, STEPS.index(start)):]:
+        for step in STEPS[max(1, STEPS.index(start)) :]:
             counts = steps[step]()
         replace(folder, out)
     finally:
@@ -218,7 +222,7 @@ def refuse_what_is_no_atlas(book: Path, pages: list[Page], captions: list, unrea
 
 
 def align(folder: Path) -> pd.DataFrame:
-    """Step 2: figures and captions -> 2_pairs.csv, one row a picture with its own text; what found no partner has a cell empty."""
+    """Step 2: figures and captions -> 2_pairs.csv, one row a picture with its own text; no partner: an empty cell."""
     pictures, captions = read_table(folder / PICTURES), read_table(folder / CAPTIONS)
     for row, language in enumerate(captions["language"]):
         if language not in LANGUAGES:
@@ -319,7 +323,8 @@ def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     shown = table.assign(printed=printed["text"], printed_zh=printed["text_zh"], changes=changes)
     write_review(folder, shown, book, statistics(folder, manifest))
     return {
-        "pictures": int((table["image"] != "").sum()), "pairs": len(manifest), "flagged": int((manifest["confidence"] < FLAG).sum()),
+        "pictures": int((table["image"] != "").sum()),
+        "pairs": len(manifest), "flagged": int((manifest["confidence"] < FLAG).sum()),
         "pictures without text": int(((table["image"] != "") & ~paired).sum()),
         "texts without picture": int((table["image"] == "").sum()), "pages unread": len(book.get("unread", [])),
     }  # fmt: skip
@@ -335,7 +340,10 @@ def statistics(folder: Path, manifest: pd.DataFrame) -> list[tuple[Path, str]]:
     figures = {
         "frequent_words": (text_figures.frequent_words_figure(manifest), "The most frequent words, without stop words."),
         "text_length": (text_figures.text_length_figure(manifest), "Words a caption, by modality and language (log scale)."),
-        "vocabulary": (text_figures.vocabulary_figure(summary), "Vocabulary, mean length and lexical diversity beside the paper's sets."),
+        "vocabulary": (
+            text_figures.vocabulary_figure(summary),
+            "Vocabulary, mean length and lexical diversity beside the paper's sets.",
+        ),
     }
     (folder / "statistics").mkdir(exist_ok=True)
     for name, (figure, _) in figures.items():

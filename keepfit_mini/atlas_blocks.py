@@ -84,6 +84,7 @@ def overlap(a: Box, b: Box, axis: int) -> float:
 
 def drop_running_lines(pages: list[Page]) -> None:
     """Take out running heads, feet and page numbers: what stands at the same height near the edge of several pages."""
+
     def key(line: Line, page: Page):
         where = "top" if line.box[1] < EDGE * page.height else "foot" if line.box[3] > (1 - EDGE) * page.height else None
         return where and (where, round(line.box[1] / 6), re.sub(r"\d+", "#", line.text))
@@ -126,7 +127,11 @@ def whole_lines(lines: list[Line]) -> list[Line]:
         for before in kept:
             high = min(before.box[3] - before.box[1], line.box[3] - line.box[1])
             level = abs(before.box[3] - line.box[3]) < 0.3 * high
-            if level and -0.2 * high < line.box[0] - before.box[2] < 0.6 * high and not (LETTER.match(before.text) and LETTER.match(line.text)):
+            if (
+                level
+                and -0.2 * high < line.box[0] - before.box[2] < 0.6 * high
+                and not (LETTER.match(before.text) and LETTER.match(line.text))
+            ):
                 before.text, before.box = f"{before.text} {line.text}", union([before.box, line.box])
                 before.size = before.size if len(before.text) > 2 * len(line.text) else line.size
                 break
@@ -164,7 +169,7 @@ def _follows(block: Block, line: Line) -> float | None:
 
 
 def _script(text: str) -> str:
-    """"zh" or "en" where a line is all of one, "" where it holds both or neither."""
+    """ "zh" or "en" where a line is all of one, "" where it holds both or neither."""
     han, latin = len(HAN.findall(text)), len(re.findall(r"[A-Za-z]{3,}", text))
     return "zh" if han and not latin else "en" if latin and not han else ""
 
@@ -225,10 +230,10 @@ def _below(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> Blo
 
 
 def _take_rest_of_title(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:
-    """"FIGURE 2-12" alone, in large type or in the margin: its text is the block under or beside it."""
+    """ "FIGURE 2-12" alone, in large type or in the margin: its text is the block under or beside it."""
     text = caption.blocks[0].text
     start = caption_start(text)
-    if text[start.end():].strip():
+    if text[start.end() :].strip():
         return
     box = caption.blocks[0].box
     beside = [b for b in blocks if id(b) not in taken and b.box[0] >= box[2] - 2 and abs(b.box[1] - box[1]) < box[3] - box[1]]
@@ -244,7 +249,11 @@ def _take_rest_of_title(caption: PrintedCaption, blocks: list[Block], taken: set
 def _top_of_stack(block: Block, starts: list[Block]) -> float:
     """Where a figure's captions begin: the one in the other language may stand above, in the same column."""
     number = normal_number(caption_start(block.text)["number"])
-    above = [b.box[1] for b in starts if normal_number(caption_start(b.text)["number"]) == number and overlap(b.box, block.box, 0) > 0.8]
+    above = [
+        b.box[1]
+        for b in starts
+        if normal_number(caption_start(b.text)["number"]) == number and overlap(b.box, block.box, 0) > 0.8
+    ]
     return min(above)
 
 
@@ -253,8 +262,15 @@ def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int],
     while True:
         last = caption.blocks[-1]
         box, own_top = last.box, caption.blocks[0].box[1]
-        beside = [b for b in blocks if id(b) not in taken and b.box[0] > box[2] - 2 and same_type(b.lines[0], last.lines[0])
-                  and min(abs(b.box[1] - top), abs(b.box[1] - own_top)) < 0.9 * last.size and not caption_start(b.text)]
+        beside = [
+            b
+            for b in blocks
+            if id(b) not in taken
+            and b.box[0] > box[2] - 2
+            and same_type(b.lines[0], last.lines[0])
+            and min(abs(b.box[1] - top), abs(b.box[1] - own_top)) < 0.9 * last.size
+            and not caption_start(b.text)
+        ]
         block = min(beside, key=lambda b: (b.box[0] // 12, abs(b.box[1] - own_top)), default=None)
         if block is None:
             return
@@ -275,7 +291,9 @@ def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int],
 def _next_mark(caption: PrintedCaption, text: str) -> bool:
     """Does this text begin with the panel mark that the caption needs next?"""
     so_far = split_caption(_whole(caption.blocks)).texts
-    match = re.match(r"\s*(?:[(（\[【]\s*([A-Ha-h])\s*[)）\]】,，、&–-]|([A-H])\s*[,，.．:：、–-]|([A-H])\s+(?:and|to|和|与)\s)", text)
+    match = re.match(
+        r"\s*(?:[(（\[【]\s*([A-Ha-h])\s*[)）\]】,，、&–-]|([A-H])\s*[,，.．:：、–-]|([A-H])\s+(?:and|to|和|与)\s)", text
+    )
     if not match:
         return False
     letter = (match[1] or match[2] or match[3]).upper()
@@ -318,7 +336,11 @@ def _take_other_language(caption: PrintedCaption, blocks: list[Block], taken: se
     if block is None or caption_start(block.text) or block.box[1] - caption.blocks[-1].box[3] > 1.2 * block.size:
         return
     text = _whole(caption.blocks)
-    if language_of(block.text) == language_of(text) or len(languages_of(text)) > 1 or abs(block.size - caption.blocks[0].size) > 1.6:
+    if (
+        language_of(block.text) == language_of(text)
+        or len(languages_of(text)) > 1
+        or abs(block.size - caption.blocks[0].size) > 1.6
+    ):
         return
     caption.blocks.append(block)
     taken.add(id(block))
@@ -346,7 +368,9 @@ def _take_next_page(caption: PrintedCaption, blocks: list[Block], page: Page, ta
     above = [p.box for p in page.pictures] + [b.box for b in blocks if b is not block]
     if block is None or any(box[3] < block.box[1] for box in above):
         return
-    if same_type(block.lines[0], caption.blocks[-1].lines[0]) and (own_type or not _ended(text) or _next_mark(caption, block.text) or CONTINUED.match(block.text)):
+    if same_type(block.lines[0], caption.blocks[-1].lines[0]) and (
+        own_type or not _ended(text) or _next_mark(caption, block.text) or CONTINUED.match(block.text)
+    ):
         caption.blocks.append(block)
         taken.add(id(block))
         caption.notes.append(f"continued on page {page.number}")

@@ -58,7 +58,7 @@ class Caption:
 
 
 def language_of(text: str) -> str:
-    """"zh" where Chinese characters carry the text (each counts as half a word), else "en"."""
+    """ "zh" where Chinese characters carry the text (each counts as half a word), else "en"."""
     han, latin = len(HAN.findall(text)), len(re.findall(r"[A-Za-z]{2,}", text))
     return "zh" if han > latin else "en"
 
@@ -87,14 +87,26 @@ def caption_start(text: str) -> re.Match | None:
     match = START.match(text)
     if not match:
         return None
-    rest, ended = text[match.end():], match["end"].strip()
-    marked = MARK.match(text.lstrip(), match.start("panel")) or MARK.match(text, match.start("panel") + 1) if match["panel"] else MARK.match(rest)
+    rest, ended = text[match.end() :], match["end"].strip()
+    marked = (
+        MARK.match(text.lstrip(), match.start("panel")) or MARK.match(text, match.start("panel") + 1)
+        if match["panel"]
+        else MARK.match(rest)
+    )
     if marked:
         return match
     bracket = re.match(r"\s*[\[【(（]", text) is not None
-    if re.match(r"\s*(?:figures|figs)\b", text, re.I) or ended[:1] in (",", "，") or ended[:1] in ")）]】" and ended and not bracket:
+    if (
+        re.match(r"\s*(?:figures|figs)\b", text, re.I)
+        or ended[:1] in (",", "，")
+        or ended[:1] in ")）]】"
+        and ended
+        and not bracket
+    ):
         return None
-    apart = match[0][-1:].isspace() and HAN.match(rest) and not re.match(r"所?示|显示|展示|说明", rest)  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
+    apart = (
+        match[0][-1:].isspace() and HAN.match(rest) and not re.match(r"所?示|显示|展示|说明", rest)
+    )  # "图3-1 可见 ..." is a caption, "图3-1可见 ..." is not
     if not ended and not apart and (MENTION.match(rest) or VERB.match(rest)):
         return None
     if ended and re.match(r"(?:shows?|illustrates?|demonstrates?|所示|显示)\b", rest):
@@ -111,10 +123,10 @@ def languages_of(text: str) -> list[str]:
     if not first:
         return [text]
     number, cuts = normal_number(first["number"]), [0]
-    for match in re.finditer(rf"(?:{_WORD})\s*{_NUMBER}", text[first.end():], re.I):
+    for match in re.finditer(rf"(?:{_WORD})\s*{_NUMBER}", text[first.end() :], re.I):
         at = first.end() + match.start()
         other = caption_start(text[at:])
-        if other and normal_number(other["number"]) == number and language_of(text[cuts[-1]:at]) != language_of(text[at:]):
+        if other and normal_number(other["number"]) == number and language_of(text[cuts[-1] : at]) != language_of(text[at:]):
             cuts.append(at)
     if len(cuts) == 1 and (at := _turn(text, first.end())):
         cuts.append(at)
@@ -123,7 +135,9 @@ def languages_of(text: str) -> list[str]:
 
 def _turn(text: str, begin: int) -> int | None:
     """Where a caption changes its language for good, if it does."""
-    tokens = [(m.start(), "zh" if HAN.match(m[0]) else "en") for m in re.finditer(r"[㐀-鿿豈-﫿]|[A-Za-z]?[a-z]{3,}", text[begin:])]
+    tokens = [
+        (m.start(), "zh" if HAN.match(m[0]) else "en") for m in re.finditer(r"[㐀-鿿豈-﫿]|[A-Za-z]?[a-z]{3,}", text[begin:])
+    ]
     han, latin = (sum(kind == which for _, kind in tokens) for which in ("zh", "en"))
     if han < 4 or latin < 3:
         return None
@@ -137,11 +151,15 @@ def _turn(text: str, begin: int) -> int | None:
     if cut == 0 or best > 0.08 * min(han, latin) + 0.5:
         return None
     at, end = begin + tokens[cut][0], begin + tokens[cut - 1][0] + 1
-    own = re.search(r"[\[【(（]?\b[A-Ha-h][)）\]】]?\s*[,，.．:：、]?\s*$", text[end:at])  # "A. Early": the mark goes with its text
+    own = re.search(
+        r"[\[【(（]?\b[A-Ha-h][)）\]】]?\s*[,，.．:：、]?\s*$", text[end:at]
+    )  # "A. Early": the mark goes with its text
     if own:
         return end + own.start()
     sentence = max(text.rfind(stop, end, at) for stop in ".。;；")
-    mark = re.search(r"[\[【(（]?[A-H](?:[,，.．:：)）]|\s)[^A-Za-z㐀-鿿]*$|[\[【(（A-Z]+[^\s㐀-鿿]*\s*$", text[end:at])  # belongs to what follows
+    mark = re.search(
+        r"[\[【(（]?[A-H](?:[,，.．:：)）]|\s)[^A-Za-z㐀-鿿]*$|[\[【(（A-Z]+[^\s㐀-鿿]*\s*$", text[end:at]
+    )  # belongs to what follows
     if sentence >= 0:
         return sentence + 1
     return end + mark.start() if mark else at
@@ -215,14 +233,14 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
     """One printed caption of one language -> Caption. pictures: how many panels the figure has, where that is known."""
     start = caption_start(text)
     language = language_of(text)
-    body = text[start.end():] if start else text
+    body = text[start.end() :] if start else text
     number = normal_number(start["number"]) if start else ""
     caption = Caption(number, language)
     run = _in_order(_marks(body))
     if run and not _credible(run, body, pictures):
         run = []
     if start and start["panel"]:  # "Fig. 3 A and B, ..." begins with a mark; "Figure 2-12B. Late phase." is a panel's own caption
-        with_letter = text[start.start("panel"):].lstrip()
+        with_letter = text[start.start("panel") :].lstrip()
         longer = _in_order(_marks(with_letter))
         if longer and longer[0].start == 0 and sum(len(mark.letters) for mark in longer) > 1:
             body, run = with_letter, longer
@@ -254,29 +272,31 @@ def _credible(run: list[_Mark], body: str, pictures: int | None) -> bool:
 
 
 def _blank_marks(body: str, pictures: int | None) -> list[_Mark]:
-    """"A Early phase. B Late phase", "a早期；b晚期": letters with nothing or a blank after them, as many as the pictures."""
+    """ "A Early phase. B Late phase", "a早期；b晚期": letters with nothing or a blank after them, as many as the pictures."""
     best: list[_Mark] = []
     for letter, lower in (("[A-H]", False), ("[a-h]", True)):
         found = re.finditer(rf"(?:^|(?<=[.。;；:：,，]))\s*({letter})(?:\s+(?=[A-Z0-9㐀-鿿])|(?=[㐀-鿿]))", body)
         marks = [_Mark(m.start(), m.end(), [m[1].upper()], False, True, lower) for m in found]
-        if [mark.letters[0] for mark in marks] == [chr(ord("A") + i) for i in range(len(marks))] and len(marks) > max(1, len(best)):
+        if [mark.letters[0] for mark in marks] == [chr(ord("A") + i) for i in range(len(marks))] and len(marks) > max(
+            1, len(best)
+        ):
             best = marks
     return best if pictures is None or len(best) == pictures else []
 
 
 def _trailing(run: list[_Mark], body: str) -> bool:
-    """"Early (A) and late (B) phase.": bracketed marks that follow what they name."""
+    """ "Early (A) and late (B) phase.": bracketed marks that follow what they name."""
     if not all(mark.bracketed for mark in run) or any(mark.end < len(body) and body[mark.end - 1] in ":：" for mark in run):
         return False
     opens = [mark for mark in run if mark.strong]
-    return not body[run[-1].end:].strip(" .。．;；") or (not opens and bool(body[: run[0].start].strip()))
+    return not body[run[-1].end :].strip(" .。．;；") or (not opens and bool(body[: run[0].start].strip()))
 
 
 def _split_leading(caption: Caption, run: list[_Mark], body: str) -> None:
     caption.head = body[: run[0].start].strip()
     waiting: list[str] = []
     for mark, following in zip(run, [*run[1:], None], strict=True):
-        own = body[mark.end: following.start if following else len(body)].strip()
+        own = body[mark.end : following.start if following else len(body)].strip()
         bare = re.sub(r"^(?:[,，、;；&]|and|和|与|及)+|(?:[,，、;；&]|\band|和|与|及)+$", "", own).strip()
         waiting += mark.letters
         if not bare and following:
@@ -298,7 +318,7 @@ def _split_leading(caption: Caption, run: list[_Mark], body: str) -> None:
 def _split_trailing(caption: Caption, run: list[_Mark], body: str) -> None:
     at = 0
     for mark in run:
-        own = re.sub(r"^\s*(?:[,，;；、.。]\s*)?(?:and\b|和|与|及)?\s*", "", body[at: mark.start]).strip()
+        own = re.sub(r"^\s*(?:[,，;；、.。]\s*)?(?:and\b|和|与|及)?\s*", "", body[at : mark.start]).strip()
         for letter in mark.letters:
             caption.texts[letter] = own
         at = mark.end

@@ -58,7 +58,19 @@ def figures_of(pages: list[Page], captions: list[PrintedCaption]) -> tuple[list[
     left = _across_pages(figures, left, {page.number: page for page in pages})
     for figure in figures:
         order_pictures(figure, next(page for page in pages if page.number == figure.page))
-    return _merged(figures), left
+    figures = _merged(figures)
+    doubt_same_numbers(figures)
+    return figures, left
+
+
+def doubt_same_numbers(figures: list[Figure]) -> None:
+    """One number on neighbouring pages is seldom two figures; captions of single panels ("Figure 2-12A.") are meant so."""
+    for figure in figures:
+        for other in figures:
+            close = other is not figure and other.number == figure.number and abs(other.page - figure.page) <= 2
+            if close and not any(caption.own for caption in figure.captions):
+                figure.confidence = min(figure.confidence, 0.45)
+                figure.notes.append(f"its number stands on page {other.page} too")
 
 
 def _numbered(captions: list[PrintedCaption]) -> list[Figure]:
@@ -118,20 +130,35 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
                 figure.confidence = min(figure.confidence, 0.3 + 0.4 * margin)
                 figure.notes.append("other pictures of the page would fit nearly as well")
     used = {p for choice in best[1] for p in choice.pictures}
+    for i, (figure, chosen) in enumerate(zip(figures, best[1], strict=True)):  # what is left would have fitted it as well
+        free = set(range(len(pictures))) - used
+        rivals = [c for c in choices[i] if c.pictures and c.pictures <= free and c.price < chosen.price + 0.5]
+        if rivals and chosen.pictures:
+            figure.confidence = min(figure.confidence, 0.4)
+            figure.notes.append("other pictures of the page, which no caption claims, would fit as well")
     return [picture for p, picture in enumerate(pictures) if p not in used]
 
 
 def doubt_neighbours(page: Page, figures: list[Figure], free: list[Picture]) -> None:
-    """A picture that nobody claims, right beside a figure and as large as its pictures, may be one of them: look at both."""
+    """A picture that nobody claims, right beside a figure and no smaller than its pictures, may be its own: look at both.
+
+    Not where the letters at the figure's pictures are just those of its captions."""
     letters = letters_at([picture.box for picture in page.pictures], printed_letters(page))
     for figure in figures:
         own = [page.pictures.index(picture) for picture in figure.pictures]
-        spelt = sorted(best_place(letters, own)) == [chr(ord("A") + i) for i in range(figure.expected)]
+        named = sorted({letter for caption in figure.captions for letter in caption.letters})
+        if len(named) > 1 and sorted("".join(best_place(letters, own))) == named:
+            continue
         for picture in free:
-            near = any(_distance(picture.box, page.pictures[i].box) < 40 and _alike(picture.box, page.pictures[i].box) for i in own)
-            if near and not (spelt and len(own) > 1):
+            near = any(_distance(picture.box, page.pictures[i].box) < 40 for i in own)
+            if near and any(_area(picture.box) > 0.5 * _area(page.pictures[i].box) for i in own):
                 figure.confidence = min(figure.confidence, 0.45)
                 figure.notes.append("a picture beside it has no caption")
+                break
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _count(choices: list[list[_Choice]]) -> int:
@@ -248,7 +275,9 @@ def _price(
         if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0 or _between(box, whole, anchor):
             price += BLOCKED
     price += 0.5 * any(not _alike(box, members[0]) for box in members)
-    inside = sum(1 for p, box in enumerate(boxes) if p not in chosen and overlap(box, whole, 0) > 0.5 and overlap(box, whole, 1) > 0.5)
+    inside = sum(
+        1 for p, box in enumerate(boxes) if p not in chosen and overlap(box, whole, 0) > 0.5 and overlap(box, whole, 1) > 0.5
+    )
     return price + 1.5 * inside
 
 
@@ -266,7 +295,12 @@ def _between(box: Box, a: Box, b: Box) -> bool:
     """Does a box stand between two others that face each other across it?"""
     for axis in (0, 1):
         low, high = (a, b) if a[axis] < b[axis] else (b, a)
-        if low[axis + 2] <= box[axis] + 3 and box[axis + 2] <= high[axis] + 3 and overlap(box, a, 1 - axis) > 0.2 and overlap(box, b, 1 - axis) > 0.2:
+        if (
+            low[axis + 2] <= box[axis] + 3
+            and box[axis + 2] <= high[axis] + 3
+            and overlap(box, a, 1 - axis) > 0.2
+            and overlap(box, b, 1 - axis) > 0.2
+        ):
             return True
     return False
 

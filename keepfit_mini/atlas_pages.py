@@ -164,13 +164,17 @@ def _text_layer(page: pdfium.PdfPage, to_page) -> list[Line]:
             if not raw.FPDFText_GetLooseCharBox(text_page, i, rect):
                 continue
             here = to_page(rect.left, rect.bottom, rect.right, rect.top)
-            twin = line and abs(here[0] - line[-1].box[0]) + abs(here[2] - line[-1].box[2]) < 0.2  # the letters of a ligature share its box
+            twin = (
+                line and abs(here[0] - line[-1].box[0]) + abs(here[2] - line[-1].box[2]) < 0.2
+            )  # the letters of a ligature share its box
             if line and not twin and not _goes_on(reach, here):
                 lines += _parted(line)
                 line = []
             scale = math.hypot(matrix.c, matrix.d) if raw.FPDFText_GetMatrix(text_page, i, matrix) else 1.0
             size = raw.FPDFText_GetFontSize(text_page, i) * (scale or 1.0)
-            reach = (min(reach[0], here[0]), min(reach[1], here[1]), max(reach[2], here[2]), max(reach[3], here[3])) if line else here
+            reach = (
+                (min(reach[0], here[0]), min(reach[1], here[1]), max(reach[2], here[2]), max(reach[3], here[3])) if line else here
+            )
             line.append(Character(character, here, size, blank))
             blank = False
         return lines + _parted(line)
@@ -179,7 +183,7 @@ def _text_layer(page: pdfium.PdfPage, to_page) -> list[Line]:
 
 
 def _parted(line: list[Character]) -> list[Line]:
-    """The characters of one line -> a line, or several where a column's gap lies between: wide, and much wider than its words' gaps."""
+    """The characters of one line -> a line, or several: a column's gap is wide, and much wider than those of words."""
     if not line:
         return []
     high = max(c.box[3] - c.box[1] for c in line)
@@ -222,7 +226,10 @@ def _goes_on(line: Box, character: Box) -> bool:
     """Does this character stand on the same line, right of it, with no column's gap between?"""
     high = max(line[3] - line[1], character[3] - character[1])
     overlap = min(line[3], character[3]) - max(line[1], character[1])
-    return overlap > 0.4 * min(line[3] - line[1], character[3] - character[1]) and -0.6 * high < _gap(line, character) < COLUMN_GAP * high
+    return (
+        overlap > 0.4 * min(line[3] - line[1], character[3] - character[1])
+        and -0.6 * high < _gap(line, character) < COLUMN_GAP * high
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- pictures

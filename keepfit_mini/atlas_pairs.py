@@ -102,14 +102,22 @@ def _places(
     if given and len(given) == len(images) and len(set(given)) == len(given):
         where = {letter: printed.index(letter) for letter in letters if letter in printed}
         whole = set(given) == set(letters)
-        return where, 1.0 if whole else 0.6, [] if whole else [f"letters at the pictures: {' '.join(given)}; in the caption: {' '.join(letters)}"]
+        return (
+            where,
+            1.0 if whole else 0.6,
+            [] if whole else [f"letters at the pictures: {' '.join(given)}; in the caption: {' '.join(letters)}"],
+        )
     in_order = {letter: i for i, letter in enumerate(everything) if i < len(images)}
     fits = all(in_order.get(letter) == i for i, letter in enumerate(printed) if letter)
     where = {letter: in_order[letter] for letter in letters if letter in in_order}
     if len(images) == len(everything) and fits:
         return where, 0.95 if letters == everything else 0.6, []
     if len(images) == len(letters):
-        return {letter: i for i, letter in enumerate(letters)}, 0.4, [f"{len(images)} pictures for the letters {' '.join(letters)}"]
+        return (
+            {letter: i for i, letter in enumerate(letters)},
+            0.4,
+            [f"{len(images)} pictures for the letters {' '.join(letters)}"],
+        )
     what = "more letters than pictures" if len(images) < len(letters) else "more pictures than letters"
     return where, 0.3, [f"{what}: {len(images)} pictures, letters {' '.join(letters)}"]
 

@@ -77,7 +77,9 @@ def find_pictures(scan: Image.Image) -> list[tuple[int, int, int, int]]:
         if min(bottom - top, right - left) < 24 or (bottom - top) * (right - left) < 1500:
             continue
         boxes.append(grown(ink, left, top, right, bottom))
-    boxes = [b for b in boxes if not any(b != o and b[0] >= o[0] and b[1] >= o[1] and b[2] <= o[2] and b[3] <= o[3] for o in boxes)]
+    boxes = [
+        b for b in boxes if not any(b != o and b[0] >= o[0] and b[1] >= o[1] and b[2] <= o[2] and b[3] <= o[3] for o in boxes)
+    ]
     return [tuple(round(v * factor) for v in box) for box in boxes]
 
 
@@ -110,12 +112,16 @@ def read_lines(paper: Image.Image, languages: str, to_points: float) -> list[Lin
         if text.strip() and float(found["conf"][i]) >= 0:
             left, top, wide, high = (found[k][i] * to_points for k in ("left", "top", "width", "height"))
             place = (found["block_num"][i], found["par_num"][i], found["line_num"][i])
-            printed.setdefault(place, []).append(Word(text.strip(), (left, top, left + wide, top + high), float(found["conf"][i]) / 100))
+            printed.setdefault(place, []).append(
+                Word(text.strip(), (left, top, left + wide, top + high), float(found["conf"][i]) / 100)
+            )
     lines, paragraphs = [], {}
     for place, words in printed.items():
         for part in parted(words):
             line = as_line(part)
-            if place[:2] not in paragraphs or FIRST_PANEL.match(line.text):  # the first sign of a Chinese caption, which Tesseract often loses or mistakes
+            if place[:2] not in paragraphs or FIRST_PANEL.match(
+                line.text
+            ):  # the first sign of a Chinese caption, which Tesseract often loses or mistakes
                 line.text = NUMBERED.sub("图 ", line.text)
             if re.search(r"\w", line.text) and (line.quality > 0.6 or len(line.text) > 3):  # else a rule, a logo, a speck
                 lines.append(line)
@@ -132,7 +138,9 @@ def parted(words: list[Word]) -> list[list[Word]]:
     high = float(np.median([word.box[3] - word.box[1] for word in words]))
     gaps = [b.box[0] - a.box[2] for a, b in pairwise(words)]
     parts, start = [], 0
-    alone = all(len(word.text.strip("()（）.")) == 1 and word.text.isascii() for word in words)  # panel letters under their pictures
+    alone = all(
+        len(word.text.strip("()（）.")) == 1 and word.text.isascii() for word in words
+    )  # panel letters under their pictures
     for i, gap in enumerate(gaps, 1):
         others = gaps[: i - 1] + gaps[i:]
         if alone or gap > 1.3 * high and gap > 2.5 * (float(np.median(others)) if others else 0.5 * high):

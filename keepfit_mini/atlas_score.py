@@ -36,7 +36,9 @@ def same_text(built: str, true: str, alike: float) -> bool:
     return built == true or bool(true) and SequenceMatcher(None, built, true, autojunk=False).ratio() >= alike
 
 
-def score_atlas(folder: str | Path, truth: str | Path, root: str | Path, scan: bool = False) -> tuple[dict[str, float], pd.DataFrame]:
+def score_atlas(
+    folder: str | Path, truth: str | Path, root: str | Path, scan: bool = False
+) -> tuple[dict[str, float], pd.DataFrame]:
     """-> counts and shares, and the truth's rows with what was built from them (built, right, flagged, why).
 
     folder  an atlas that was built; truth: <stem>_truth.csv; root: the folder to which the truth's pictures are relative
@@ -88,4 +90,5 @@ def judged(true: pd.Series, built: pd.Series | None, alike: float) -> dict:
     return {"built": True, "right": not why, "flagged": flagged, "why": ", ".join(why),
             "modality_right": built.get("modality", "") in ("", true["modality"]),
             "built_figure": built["figure"], "built_panel": built["panel"], "built_text": built["text"],
-            "built_text_zh": built["text_zh"], "confidence": built["confidence"], "built_notes": built.get("notes", "")}  # fmt: skip
+            "built_text_zh": built["text_zh"], "built_image": built["image"], "confidence": built["confidence"],
+            "built_notes": built.get("notes", "")}  # fmt: skip

@@ -37,14 +37,14 @@ def write_review(folder: Path, table: pd.DataFrame, book: dict, figures: Iterabl
 
 
 def shown(folder: Path, row: pd.Series) -> dict:
-    texts = [("English", row["printed"], row["text"]), ("Chinese", row["printed_zh"], row["text_zh"])]
+    both = [("English", row["printed"], row["text"]), ("Chinese", row["printed_zh"], row["text_zh"])]
     paired = row["image"] and (row["text"] or row["text_zh"])
     return {
         "kind": "unpaired" if not paired else "flagged" if row["confidence"] < FLAG else "fine",
         "thumbnail": thumbnail(folder / row["image"]) if row["image"] else "",
         "image": row["image"], "page": row["page"], "figure": row["figure"], "panel": row["panel"], "modality": row["modality"],
         "sure": row["modality_confidence"], "confidence": row["confidence"], "notes": row["notes"], "changes": row["changes"],
-        "texts": [(name, text, difference(printed, text) if printed and printed != text else "") for name, printed, text in texts],
+        "texts": [(name, text, difference(printed, text) if printed and printed != text else "") for name, printed, text in both],
     }  # fmt: skip
 
 

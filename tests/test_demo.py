@@ -84,7 +84,7 @@ def test_terminal_shows_the_table_and_a_sentence(made):
 
 def test_the_expert_set_went_through_the_book(made):
     out, _, _ = made
-    built, shuffled = (pd.read_csv(out / "atlas" / f"{name}.csv", keep_default_na=False) for name in ("expert", "expert_shuffled"))
+    built, shuffled = (pd.read_csv(out / "atlas" / f"{n}.csv", keep_default_na=False) for n in ("expert", "expert_shuffled"))
     drawn = pd.read_csv(out / "data" / "expert.csv", keep_default_na=False)
     assert len(built) == len(drawn) == 40
     assert set(built["drawn_category"]) == set(drawn["drawn_category"])
