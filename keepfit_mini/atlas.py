@@ -4,7 +4,8 @@
 
 Each step reads a table that the step before wrote and writes one that a person can open, correct and feed to the next
 ("semi-automatic", as in the paper): correct DIR/1_captions.csv, say, and run again from `align`. Not about: how a page is read
-(atlas_pages.py), put into captions (atlas_blocks.py) and figures (atlas_layout.py), and the page that shows it all (review.py).
+(atlas_pages.py) and put into paragraphs (atlas_blocks.py), captions (atlas_printed.py) and figures (atlas_layout.py); the page
+that shows it all (review.py).
 """
 
 from __future__ import annotations
@@ -18,25 +19,21 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .atlas_blocks import captions_of, drop_running_lines
+from .atlas_blocks import drop_running_lines
 from .atlas_layout import figures_of
-from .atlas_pages import Page, open_book, read_page, save_picture
+from .atlas_pages import Page, Picture, open_book, read_page, save_picture
 from .atlas_pairs import FLAG, pair_figure
+from .atlas_printed import captions_of
+from .atlas_tables import CAPTIONS, COLUMNS, LANGUAGES, MODALITIES, PAIRS, PICTURES, noted, read_table, readable, write_table
+from .boxes import area
 from .cleaning import clean, duplicates
 from .config import InputError, write_aside
 from .modality import classify
-from .pictures import UNREADABLE, open_picture
+from .pictures import open_picture
 
 STEPS = ("collect", "align", "modality", "clean")
-PICTURES, CAPTIONS, PAIRS, MODALITIES = "1_pictures.csv", "1_captions.csv", "2_pairs.csv", "3_modality.csv"
 MANIFEST, UNPAIRED, BOOK = "manifest.csv", "unpaired.csv", "book.json"
-COLUMNS = {
-    PICTURES: ["image", "page", "left", "top", "right", "bottom", "figure", "letter", "confidence", "notes"],
-    CAPTIONS: ["figure", "page", "language", "text", "confidence", "notes"],
-    PAIRS: ["image", "page", "figure", "panel", "text", "text_zh", "confidence", "notes"],
-}
-COLUMNS[MODALITIES] = ["image", "modality", "modality_confidence", *COLUMNS[PAIRS][1:]]
-LANGUAGES = {"en": "text", "zh": "text_zh"}
+SMALL = 0.02  # of a page: a sign is smaller
 LOGO = 3  # a picture that comes back on so many pages is a decoration
 
 
@@ -105,33 +102,6 @@ def replace(folder: Path, out: Path) -> None:
         shutil.rmtree(old.parent, ignore_errors=True)
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """utf-8 with a mark at its head, so that a spreadsheet shows Chinese."""
-    write_aside(path, "\ufeff" + frame.to_csv(index=False, lineterminator="\n"))
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of the builder, perhaps corrected by a person, as strings. InputError: a column is gone, a number is none."""
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as a CSV in UTF-8 ({' '.join(str(error).split())}): save it as one", path) from error
-    for column in COLUMNS[path.name]:
-        if column not in frame:
-            raise InputError(f"the column `{column}` is gone: put it back", path)
-    for column in ("page", "confidence", "modality_confidence"):
-        if column in frame:
-            numbers = pd.to_numeric(frame[column], errors="coerce")
-            for row in frame.index[numbers.isna()]:
-                raise InputError(f"{column} is {frame[column][row]!r}: give a number", path, row + 2)
-            frame[column] = numbers.astype(int) if column == "page" else numbers
-    return frame.reset_index(drop=True)
-
-
-def noted(*notes: str) -> str:
-    return "; ".join(dict.fromkeys(note for note in notes if note))
-
-
 # ------------------------------------------------------------------------------------------------------------ 1. collect
 
 
@@ -169,7 +139,7 @@ def collect(book: Path, folder: Path, ocr: str | None = "auto", progress: bool =
     return pictures, captions
 
 
-def picture_row(picture, page: int, figure: str, letter: str, confidence: float, notes: str) -> dict:
+def picture_row(picture: Picture, page: int, figure: str, letter: str, confidence: float, notes: str) -> dict:
     left, top, right, bottom = (round(v, 1) for v in picture.box)
     return {"image": f"pictures/{picture.file}", "page": page, "left": left, "top": top, "right": right, "bottom": bottom,
             "figure": figure, "letter": letter, "confidence": round(confidence, 2), "notes": notes}  # fmt: skip
@@ -177,12 +147,14 @@ def picture_row(picture, page: int, figure: str, letter: str, confidence: float,
 
 def read_book(book: Path, folder: Path, ocr: str | None, progress: bool) -> tuple[list[Page], list[int]]:
     """Every page, its pictures saved and let go; and the numbers of scanned pages that nothing could read."""
-    from .atlas_scans import languages_installed
+    from .atlas_scans import check_languages, languages_installed
 
     pages, unread = [], []
     with open_book(book) as document:
         if ocr == "auto":
-            ocr = languages_installed()
+            ocr = "+".join(languages_installed()) or None
+        elif ocr:
+            check_languages(ocr)
         for index in tqdm(range(len(document)), desc="reading pages", unit="page", disable=not progress):
             page = read_page(document, index, ocr)
             for k, picture in enumerate(page.pictures, 1):
@@ -194,13 +166,21 @@ def read_book(book: Path, folder: Path, ocr: str | None, progress: bool) -> tupl
 
 
 def without_logos(pages: list[Page], folder: Path) -> None:
-    """Take out what comes back on page after page: a publisher's sign, a chapter's ornament."""
-    seen = Counter(digest for page in pages for digest in {picture.digest for picture in page.pictures})
+    """Take out what comes back on page after page: a small sign anywhere, a larger ornament in one place.
+
+    A photograph that a book prints again elsewhere stays."""
+
+    def key(page: Page, picture: Picture) -> tuple:
+        small = area(picture.box) < SMALL * page.width * page.height
+        return picture.digest, None if small else tuple(round(v / 6) for v in picture.box)
+
+    seen = Counter(k for page in pages for k in {key(page, picture) for picture in page.pictures})
     for page in pages:
+        kept = [picture for picture in page.pictures if seen[key(page, picture)] < LOGO]
         for picture in page.pictures:
-            if seen[picture.digest] >= LOGO:
+            if picture not in kept:
                 (folder / "pictures" / picture.file).unlink()
-        page.pictures = [picture for picture in page.pictures if seen[picture.digest] < LOGO]
+        page.pictures = kept
 
 
 def refuse_what_is_no_atlas(book: Path, pages: list[Page], captions: list, unread: list[int]) -> None:
@@ -249,13 +229,6 @@ def align(folder: Path) -> pd.DataFrame:
     return pairs
 
 
-def readable(folder: Path, image: str, table: Path, row: int) -> None:
-    try:
-        open_picture(folder / image).close()
-    except UNREADABLE as error:
-        raise InputError(f"picture {image} does not open ({error}): mend the cell or delete the row", table, row) from error
-
-
 # ----------------------------------------------------------------------------------------------------------- 3. modality
 
 
@@ -282,7 +255,7 @@ def classify_modality(folder: Path, progress: bool = True) -> pd.DataFrame:
 def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     """Step 4: manifest.csv (the contract's columns and `page, figure, panel, confidence, modality_confidence, notes`),
     unpaired.csv (pictures without text, texts without picture), review.html, and the texts' statistics."""
-    from .review import write_review  # it draws figures; the steps before need none
+    from .review import write_review
 
     table = read_table(folder / MODALITIES)
     for row, image in table["image"].items():

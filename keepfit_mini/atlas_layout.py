@@ -2,17 +2,20 @@
 
 Every caption proposes sets of pictures (those over it, under it, beside it, nearest rows first), each set has a price: pictures
 too few or too many for its panel letters, distance, another caption between. The cheapest choice for the whole page wins;
-how much dearer the second best is, is the confidence. Not about: paragraphs (atlas_blocks.py).
+a second best that is hardly dearer lowers the confidence. Not about: how captions are found (atlas_printed.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 
-from .atlas_blocks import PrintedCaption, overlap, printed_letters
-from .atlas_pages import Box, Page, Picture, union
+from .atlas_blocks import printed_letters
+from .atlas_order import best_place, letters_at, reading_order, rows_of
+from .atlas_pages import Page, Picture
+from .atlas_printed import PrintedCaption
+from .boxes import Box, alike, area, between, distance, overlap, spread, union
 
 LEFT_OVER = 0.9  # price of a picture without a caption
 ALONE = 4.0  # price of a caption without a picture
@@ -55,9 +58,10 @@ def figures_of(pages: list[Page], captions: list[PrintedCaption]) -> tuple[list[
         doubt_neighbours(page, here, free)
         figures += here
         left += [(page.number, picture) for picture in free]
-    left = _across_pages(figures, left, {page.number: page for page in pages})
+    left = _across_pages(figures, left)
+    by_number = {page.number: page for page in pages}
     for figure in figures:
-        order_pictures(figure, next(page for page in pages if page.number == figure.page))
+        order_pictures(figure, by_number[figure.page])
     figures = _merged(figures)
     doubt_same_numbers(figures)
     return figures, left
@@ -109,7 +113,7 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
     if not pictures or not figures:
         return list(pictures)
     choices = [_choices(page, figures, i) for i in range(len(figures))]
-    while _count(choices) > 60_000:  # a page with very many captions: drop the dearest proposals
+    while prod(map(len, choices)) > 60_000:  # a page with very many captions: drop the dearest proposals
         longest = max(choices, key=len)
         longest.pop()
     best, second = None, None
@@ -150,22 +154,11 @@ def doubt_neighbours(page: Page, figures: list[Figure], free: list[Picture]) -> 
         if len(named) > 1 and sorted("".join(best_place(letters, own))) == named:
             continue
         for picture in free:
-            near = any(_distance(picture.box, page.pictures[i].box) < 40 for i in own)
-            if near and any(_area(picture.box) > 0.5 * _area(page.pictures[i].box) for i in own):
+            near = any(distance(picture.box, page.pictures[i].box) < 40 for i in own)
+            if near and any(area(picture.box) > 0.5 * area(page.pictures[i].box) for i in own):
                 figure.confidence = min(figure.confidence, 0.45)
                 figure.notes.append("a picture beside it has no caption")
                 break
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _count(choices: list[list[_Choice]]) -> int:
-    count = 1
-    for one in choices:
-        count *= len(one)
-    return count
 
 
 def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
@@ -192,17 +185,17 @@ def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
             members = [p for p, box in enumerate(boxes) if _lies(box, anchor, side)]
             narrow = [p for p in members if overlap(boxes[p], anchor, 0 if side in ("over", "under") else 1) > 0.3]
             for pool in (members, narrow):
-                pool = sorted(pool, key=lambda p: _distance(boxes[p], anchor))
-                rows = _rows([boxes[p] for p in pool], 1 if side in ("over", "under") else 0)
+                pool = sorted(pool, key=lambda p: distance(boxes[p], anchor))
+                rows = rows_of([boxes[p] for p in pool], 1 if side in ("over", "under") else 0)
                 taken: list[int] = []
-                for row in sorted(rows, key=lambda row: min(_distance(boxes[pool[m]], anchor) for m in row)):
+                for row in sorted(rows, key=lambda row: min(distance(boxes[pool[m]], anchor) for m in row)):
                     taken += [pool[m] for m in row]
                     offer(taken, prior)
                 offer(pool[: figure.expected], prior + 0.2)
                 for count in {figure.expected, len(pool)}:
                     offer(_nearest_neighbours(pool, boxes, count), prior)
-    between = [p for p, box in enumerate(boxes) if all(_gap(box, anchor) < 40 for anchor in own)] if len(own) > 1 else []
-    offer(between, 0.2)
+    within = [p for p, box in enumerate(boxes) if all(distance(box, anchor) < 40 for anchor in own)] if len(own) > 1 else []
+    offer(within, 0.2)
     offer(list(range(len(boxes))), 0.4)
     return sorted((_Choice(chosen, price) for chosen, price in sets.items()), key=lambda choice: choice.price)[:24]
 
@@ -210,17 +203,12 @@ def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
 def _nearest_neighbours(pool: list[int], boxes: list[Box], count: int) -> list[int]:
     """From the picture next to the caption on to its nearest neighbours of about the same size, up to `count`."""
     taken = pool[:1]
-    rest = [p for p in pool[1:] if _alike(boxes[p], boxes[pool[0]])]
+    rest = [p for p in pool[1:] if alike(boxes[p], boxes[pool[0]])]
     while rest and len(taken) < count:
-        p = min(rest, key=lambda p: min(_distance(boxes[p], boxes[t]) for t in taken))
+        p = min(rest, key=lambda p: min(distance(boxes[p], boxes[t]) for t in taken))
         taken.append(p)
         rest.remove(p)
     return taken
-
-
-def _alike(a: Box, b: Box) -> bool:
-    """Of about the same height or width."""
-    return any(max(x, y) < 1.4 * min(x, y) for x, y in ((a[2] - a[0], b[2] - b[0]), (a[3] - a[1], b[3] - b[1])))
 
 
 def _spelling(letters: list[str]) -> float:
@@ -241,15 +229,6 @@ def _lies(box: Box, anchor: Box, side: str) -> bool:
             "left": box[2] <= anchor[0] + slack, "right": box[0] >= anchor[2] - slack}[side]  # fmt: skip
 
 
-def _distance(a: Box, b: Box) -> float:
-    across = max(0.0, b[0] - a[2], a[0] - b[2])
-    down = max(0.0, b[1] - a[3], a[1] - b[3])
-    return (across**2 + down**2) ** 0.5
-
-
-_gap = _distance
-
-
 def _price(
     chosen: frozenset[int], boxes: list[Box], own: list[Box], others: list[Box], expected: int, panels: int, spelt: bool
 ) -> float:
@@ -265,94 +244,20 @@ def _price(
         price = 0.3 * (n - 1)
     else:
         price = (1.2 if expected > 1 else 2.0) * (n - expected)
-    price += min(_distance(box, caption) for box in members for caption in own) / FAR
-    price += _spread(members) / FAR
+    price += min(distance(box, caption) for box in members for caption in own) / FAR
+    price += spread(members) / FAR
     middle = abs((whole[0] + whole[2]) / 2 - (anchor[0] + anchor[2]) / 2) if overlap(whole, anchor, 0) > 0 else 0
     price += middle / 300
     if overlap(whole, anchor, 0) <= 0 and overlap(whole, anchor, 1) <= 0:
         price += 1.0  # across a corner
     for box in others:  # another caption inside the figure, or between it and its own caption
-        if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0 or _between(box, whole, anchor):
+        if overlap(box, whole, 0) > 0 and overlap(box, whole, 1) > 0 or between(box, whole, anchor):
             price += BLOCKED
-    price += 0.5 * any(not _alike(box, members[0]) for box in members)
+    price += 0.5 * any(not alike(box, members[0]) for box in members)
     inside = sum(
         1 for p, box in enumerate(boxes) if p not in chosen and overlap(box, whole, 0) > 0.5 and overlap(box, whole, 1) > 0.5
     )
     return price + 1.5 * inside
-
-
-def _spread(members: list[Box]) -> float:
-    """The longest jump on the way through all pictures (the longest edge of their minimum spanning tree), less a usual gap."""
-    joined, rest, longest = members[:1], members[1:], 0.0
-    while rest:
-        gap, k = min((min(_distance(box, one) for one in joined), k) for k, box in enumerate(rest))
-        longest = max(longest, gap)
-        joined.append(rest.pop(k))
-    return max(0.0, longest - 25.0)
-
-
-def _between(box: Box, a: Box, b: Box) -> bool:
-    """Does a box stand between two others that face each other across it?"""
-    for axis in (0, 1):
-        low, high = (a, b) if a[axis] < b[axis] else (b, a)
-        if (
-            low[axis + 2] <= box[axis] + 3
-            and box[axis + 2] <= high[axis] + 3
-            and overlap(box, a, 1 - axis) > 0.2
-            and overlap(box, b, 1 - axis) > 0.2
-        ):
-            return True
-    return False
-
-
-# ----------------------------------------------------------------------------------------------------------------- order
-
-
-def _rows(boxes: list[Box], axis: int) -> list[list[int]]:
-    """Indices in rows (axis 1) or columns (axis 0): what shares more than half its height with a row belongs to it."""
-    rows: list[tuple[float, float, list[int]]] = []
-    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][axis]):
-        low, high = boxes[i][axis], boxes[i][axis + 2]
-        for k, (start, end, members) in enumerate(rows):
-            if min(end, high) - max(start, low) > 0.5 * min(end - start, high - low):
-                rows[k] = (min(start, low), max(end, high), [*members, i])
-                break
-        else:
-            rows.append((low, high, [i]))
-    return [members for _, _, members in rows]
-
-
-def reading_order(boxes: list[Box]) -> tuple[list[int], bool]:
-    """Indices row by row, from left to right; and whether that is sure (white lines part the rows, or there is one)."""
-    if len(boxes) < 2:
-        return list(range(len(boxes))), True
-
-    def cut(members: list[int], axis: int) -> list[list[int]]:
-        parts: list[list[int]] = []
-        reach = float("-inf")
-        for i in sorted(members, key=lambda i: boxes[i][axis]):
-            size = boxes[i][axis + 2] - boxes[i][axis]
-            if boxes[i][axis] >= reach - 0.15 * size:
-                parts.append([])
-            parts[-1].append(i)
-            reach = max(reach, boxes[i][axis + 2])
-        return parts
-
-    def order(members: list[int]) -> tuple[list[int], bool]:
-        if len(members) == 1:
-            return members, True
-        for axis in (1, 0):
-            parts = cut(members, axis)
-            if len(parts) > 1:
-                ordered = [order(part) for part in parts]
-                sure = all(s for _, s in ordered)
-                if axis == 0 and sum(len(part) > 1 for part in parts) > 1:
-                    sure = False  # columns of several pictures each, without rows: read down or across?
-                return [i for part, _ in ordered for i in part], sure
-        rows = _rows([boxes[i] for i in members], 1)
-        return [members[k] for row in rows for k in sorted(row, key=lambda k: boxes[members[k]][0])], False
-
-    return order(list(range(len(boxes))))
 
 
 def order_pictures(figure: Figure, page: Page) -> None:
@@ -369,45 +274,10 @@ def order_pictures(figure: Figure, page: Page) -> None:
         figure.notes.append("the order of the pictures is not clear")
 
 
-PLACES = ("inside", "under", "over", "left")
-
-
-def letters_at(boxes: list[Box], letters: list[tuple[str, Box]]) -> dict[str, list[str]]:
-    """For each of PLACES the letter printed there at each picture of a page, "" where none; a figure has them in one place.
-
-    A picture that holds several panels may have several letters inside: "ABCD"."""
-    found: dict[str, list[list[str]]] = {place: [[] for _ in boxes] for place in PLACES}
-    for letter, at in letters:
-        x, y = (at[0] + at[2]) / 2, (at[1] + at[3]) / 2
-        near: dict[str, tuple[float, int]] = {}
-        for i, box in enumerate(boxes):
-            across, beside = box[0] - 4 <= x <= box[2] + 4, box[1] - 4 <= y <= box[3] + 4
-            gaps = {"inside": 0.0 if across and box[1] - 2 <= y <= box[3] + 2 else None, "under": y - box[3] if across else None,
-                    "over": box[1] - y if across else None, "left": box[0] - x if beside else None}  # fmt: skip
-            for place, gap in gaps.items():
-                if gap is not None and -3 <= gap <= 26 and (place not in near or gap < near[place][0]):
-                    near[place] = gap, i
-        for place, (_, i) in near.items():
-            found[place][i].append(letter)
-    return {place: ["".join(one) for one in each] for place, each in found.items()}
-
-
-def best_place(letters: dict[str, list[str]], members: Iterable[int]) -> list[str]:
-    """The letters of some pictures in the place where most of them have one, each a different one."""
-    members = list(members)
-
-    def worth(place: str) -> tuple[int, int]:
-        given = [letters[place][i] for i in members if letters[place][i]]
-        return len(set(given)) - (len(given) - len(set(given))), -PLACES.index(place)
-
-    place = max(PLACES, key=worth)
-    return [letters[place][i] for i in members]
-
-
 # ----------------------------------------------------------------------------------------------------------- whole book
 
 
-def _across_pages(figures: list[Figure], left: list[tuple[int, Picture]], pages: dict[int, Page]) -> list[tuple[int, Picture]]:
+def _across_pages(figures: list[Figure], left: list[tuple[int, Picture]]) -> list[tuple[int, Picture]]:
     """A caption without pictures and pictures without a caption on the page before or after: joined if the counts agree."""
     for figure in [f for f in figures if not f.pictures]:
         same = [f for f in figures if f.number == figure.number and f.pictures and abs(f.page - figure.page) <= 2]

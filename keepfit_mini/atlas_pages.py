@@ -22,10 +22,9 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
 
+from .boxes import Box, area, union
 from .config import InputError
 from .pictures import MAX_PIXELS
-
-Box = tuple[float, float, float, float]
 
 SMALLEST = 30.0  # points: what is smaller on both sides is an icon, a bullet, a rule
 FULL_PAGE = 0.6  # a picture that fills more of a page without text is a scan of that page
@@ -107,7 +106,7 @@ def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> P
         to_page = _upright(page, width, height)
         here.lines = _text_layer(page, to_page)
         images = _joined(list(_image_objects(page, to_page, width, height)))
-        covered = max((_area(union(boxes)) for _, boxes in images), default=0.0) / (width * height)
+        covered = max((area(union(boxes)) for _, boxes in images), default=0.0) / (width * height)
         here.scan = covered > FULL_PAGE and sum(len(line.text) for line in here.lines) < MIN_CHARS
         if here.scan or covered > BACKGROUND:  # a scan, perhaps with its text laid over it unseen
             from .atlas_scans import read_scan  # needs scipy, and Tesseract where ocr is given
@@ -136,10 +135,6 @@ def _upright(page: pdfium.PdfPage, width: float, height: float):
         return min(xs), min(ys), max(xs), max(ys)
 
     return to_page
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 # ------------------------------------------------------------------------------------------------------------------ text
@@ -271,10 +266,6 @@ def _joined(images: list[tuple[pdfium.PdfImage, Box]]) -> list[tuple[list[pdfium
                 continue
         groups.append(([image], [box]))
     return groups
-
-
-def union(boxes: list[Box]) -> Box:
-    return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
 
 
 def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Box]) -> Picture | None:

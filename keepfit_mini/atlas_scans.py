@@ -17,7 +17,9 @@ import pypdfium2 as pdfium
 from PIL import Image
 from scipy import ndimage
 
-from .atlas_pages import Box, Line, Page, Picture
+from .atlas_pages import Line, Page, Picture
+from .boxes import Box, union
+from .config import InputError
 
 DPI = 300  # what Tesseract was made for
 LOW_DPI = 72  # pictures are looked for at this resolution
@@ -33,17 +35,26 @@ class Word(NamedTuple):
 
 
 @lru_cache
-def languages_installed() -> str | None:
-    """Those of English and Chinese that Tesseract has here ("eng+chi_sim"); None: no Tesseract, or no pytesseract."""
+def languages_installed(wished: tuple[str, ...] | None = WISHED) -> tuple[str, ...]:
+    """Those of English and Chinese that Tesseract has here, None: all that it has; () without Tesseract or pytesseract."""
     if shutil.which("tesseract") is None:
-        return None
+        return ()
     try:
         import pytesseract
 
         installed = pytesseract.get_languages()
     except Exception:  # not installed, or a Tesseract that does not answer
-        return None
-    return "+".join(name for name in WISHED if name in installed) or None
+        return ()
+    return tuple(installed if wished is None else [name for name in wished if name in installed])
+
+
+def check_languages(ocr: str) -> None:
+    """InputError: a language ("eng+chi_sim" names two) that Tesseract has not here."""
+    installed = languages_installed(None)
+    missing = [name for name in ocr.split("+") if name not in installed]
+    if missing:
+        here = f"it has {', '.join(installed)}" if installed else "it, or `pip install pytesseract`, is not there at all"
+        raise InputError(f"--ocr {ocr}: Tesseract has no language {missing[0]!r} ({here}): install it, or give --ocr off")
 
 
 def read_scan(page: pdfium.PdfPage, here: Page, ocr: str | None) -> None:
@@ -151,7 +162,7 @@ def parted(words: list[Word]) -> list[list[Word]]:
 
 def as_line(words: list[Word]) -> Line:
     boxes = [word.box for word in words]
-    box = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    box = union(boxes)
     size = max(1.0, float(np.median([b[3] - b[1] for b in boxes])))
     certainty = min(0.99, float(np.mean([word.certainty for word in words])))
     text = re.sub(r"(?<=[㐀-鿿，。；：、（）]) (?=[㐀-鿿，。；：、（）])", "", " ".join(word.text for word in words))
