@@ -14,31 +14,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from keepfit_mini import data_sets
-from keepfit_mini.config import InputError, script
+from keepfit_mini import __main__
 
 
-@script
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="list, show, or the name of a data set")
     parser.add_argument("which", nargs="?", help="after show: the name of a data set")
-    parser.add_argument("--folder", type=Path, help="where the set is, or shall be (default data/NAME)")
+    parser.add_argument("--folder", help="where the set is, or shall be (default data/NAME)")
     parser.add_argument("--url", help="an archive of your own mirror: zip, tar, tar.gz, tar.bz2 or tar.xz")
     parser.add_argument("--sha256", help="its checksum")
     args = parser.parse_args(arguments)
-    if args.name == "list":
-        print(data_sets.list_sets())
-    elif args.name == "show":
-        if not args.which:
-            raise InputError("which data set? give its name after `show`")
-        print(data_sets.show(args.which))
-    else:
-        bar = sys.stderr.isatty()  # in a log the last line is for the outcome
-        print(data_sets.get(args.name, args.folder, url=args.url, sha256=args.sha256, progress=bar))
-    return 0
+    words = [args.name, *([args.which] if args.which else [])] if args.name in ("list", "show") else ["get", args.name]
+    for option in ("folder", "url", "sha256"):
+        if getattr(args, option) is not None:
+            words += [f"--{option}", getattr(args, option)]
+    return __main__.main(["data", *words])
 
 
 if __name__ == "__main__":

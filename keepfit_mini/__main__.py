@@ -39,6 +39,20 @@ def build_atlas(args) -> None:
     print(f"manifest: {args.out / 'manifest.csv'}; look at {args.out / 'review.html'}")
 
 
+def data(args) -> None:
+    from . import data_sets
+
+    if args.what == "list":
+        print(data_sets.list_sets())
+    elif args.name is None:
+        raise InputError(f"which data set? give its name after `{args.what}`; `data list` names them")
+    elif args.what == "show":
+        print(data_sets.show(args.name))
+    else:
+        bar = sys.stderr.isatty()  # in a log the last line is for the outcome
+        print(data_sets.get(args.name, args.folder, url=args.url, sha256=args.sha256, progress=bar))
+
+
 def pretrain(args) -> None:
     from .trainer import pretrain
 
@@ -224,6 +238,13 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--ocr", default="auto", metavar="LANGUAGES",
                    help="Tesseract's languages for pages without text, like eng+chi_sim; off: leave them unread")  # fmt: skip
     c.add_argument("--translate", action="store_true", help="fill a missing language with a Marian model on this machine")
+
+    c = command(data, "the data sets of the paper and of FLAIR's tables: what they are, and getting them")
+    c.add_argument("what", choices=("list", "show", "get"), help="all of them, one of them, or its pictures")
+    c.add_argument("name", nargs="?", metavar="NAME", help="of a data set, as `list` has it")
+    c.add_argument("--folder", type=Path, metavar="DIR", help="where the set is, or shall be [data/NAME]")
+    c.add_argument("--url", help="an archive of your own mirror: zip, tar, tar.gz, tar.bz2 or tar.xz")
+    c.add_argument("--sha256", help="its checksum")
 
     c = command(pretrain, "pretrain KeepFIT, or a variant of it, on manifests")
     c.add_argument("--preset", choices=list(PRESETS), default="mini", help="model and schedule (config.py)")

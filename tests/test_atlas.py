@@ -627,3 +627,25 @@ def test_a_scan(scan, tmp_path):
     assert counts["pages unread"] == 0
     result, table = score(scan, tmp_path / "atlas", scan=True)
     assert result["right"] >= 0.8 and result["silent"] <= 1, table.loc[~table["right"], ["image", "why"]].to_string()
+
+
+def test_a_photograph_printed_three_times_is_no_logo_and_a_sign_is(tmp_path):
+    """The sign stands at the same height on each page; the photograph is large, and each time elsewhere."""
+    pdf = fpdf.FPDF(unit="pt", format="A4")
+    pdf.set_font("Helvetica", size=10)
+    for k, (x, y) in enumerate([(60, 120), (200, 200), (120, 300)], 1):
+        pdf.add_page()
+        pdf.image(chart(), x=540, y=20, w=40)
+        pdf.image(draw("CFP", "normal", seed=1, size=96).image, x=x, y=y, w=200)
+        pdf.text(x, y + 215, f"FIGURE 1-{k}. The fundus of a healthy person, view {k}.")
+    pdf.output(str(tmp_path / "b.pdf"))
+    build_atlas(tmp_path / "b.pdf", tmp_path / "out", progress=False)
+    assert cells(tmp_path / "out" / "manifest.csv")["figure"].tolist() == ["1-1", "1-2", "1-3"]
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 3
+
+
+def test_a_language_that_tesseract_lacks(tmp_path, capsys):
+    book = printed(tmp_path / "b.pdf", chart(), CAPTION)
+    assert main(["build-atlas", str(book), "--out", str(tmp_path / "out"), "--ocr", "eng+klingon"]) == 2
+    assert "--ocr off" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

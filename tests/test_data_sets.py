@@ -226,3 +226,14 @@ def test_refusals(tmp_path, capsys):
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and words in lines[0], lines
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+
+
+def test_the_command_line_names_shows_and_refuses(capsys):
+    from keepfit_mini.__main__ import main
+
+    assert main(["data", "list"]) == 0
+    assert "refuge" in capsys.readouterr().out
+    assert main(["data", "show", "refuge"]) == 0
+    assert "REFUGE" in capsys.readouterr().out
+    assert main(["data", "get"]) == 2
+    assert "which data set?" in capsys.readouterr().err
