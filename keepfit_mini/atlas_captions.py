@@ -11,7 +11,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-DASH = "-‐‑‒–—―−－~～"
+from .atlas_marks import DASH, ENDS, MARK, Mark, blank_marks, credible, in_order, marks_of, trailing
+
 _NUMBER = rf"(?:\d{{1,3}}(?:\s?[{DASH}]\s?\d{{1,3}}){{1,3}}|\d{{1,3}}(?:[.·．]\d{{1,3}}){{0,3}})(?!\d)"
 _WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
 # Right behind the number, or after a blank where no sentence begins ("Figure 3-1 A few drusen" is no panel A).
@@ -27,15 +28,6 @@ MENTION = re.compile(
 )
 VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
 HAN = re.compile(r"[㐀-鿿豈-﫿]")
-
-_LETTER = r"[A-Za-zＡ-Ｚａ-ｚ]"
-_JOIN = rf"\s*(?:[{DASH}]|[,，、&＆/+]|and|to|through|through to|和|与|及|至|到|[,，]\s*and|[,，]\s*&)\s*"
-_GROUP = rf"{_LETTER}(?:{_JOIN}{_LETTER}(?![\w'’]))*"
-MARK = re.compile(
-    rf"(?P<open>[(（\[【])\s*(?P<inner>{_GROUP})\s*[)）\]】](?P<after>\s*[:：,，.．、—–-]?)"  # (A) (A-C) （A、B）
-    rf"|(?<![\w'’.\-/(（])(?P<bare>{_GROUP})(?P<stop>\s*[,，.．:：、;；)）](?!\d)|\s+(?=图|[㐀-鿿])|\s*[—–](?=\s*\w))",
-)
-_ENDS = ".。．;；:：!?！？)）]】,，、\"”’'"
 
 
 @dataclass
@@ -71,7 +63,7 @@ def joined(head: str, text: str, language: str) -> str:
     zh = language == "zh"
     if head[-1] in ",，;；:：、":
         head = head[:-1].rstrip() + ("。" if zh else ".")
-    elif head[-1] not in _ENDS:
+    elif head[-1] not in ENDS:
         head += "。" if zh else "."
     return head + ("" if zh else " ") + text
 
@@ -165,70 +157,6 @@ def _turn(text: str, begin: int) -> int | None:
     return end + mark.start() if mark else at
 
 
-def letters_of(group: str) -> list[str]:
-    """The letters that a mark names: "A-C" -> A B C, "A and C" -> A C, "A, B" -> A B, in capitals."""
-    plain = group.translate({ord(c): ord(c) - 0xFEE0 for c in map(chr, [*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)])})
-    parts = re.findall(rf"(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[{DASH}]|\bto\b|\bthrough\b|至|到", plain)
-    letters: list[str] = []
-    for i, part in enumerate(parts):
-        if len(part) == 1 and part.isascii() and part.isalpha():
-            if i and letters and not (len(parts[i - 1]) == 1 and parts[i - 1].isalpha() and parts[i - 1].isascii()):
-                letters += [chr(c) for c in range(ord(letters[-1]) + 1, ord(part.upper()))]
-            letters.append(part.upper())
-    return letters
-
-
-@dataclass
-class _Mark:
-    start: int
-    end: int
-    letters: list[str]
-    bracketed: bool
-    strong: bool  # begins a sentence, a clause or the caption
-    lower: bool
-
-
-def _marks(text: str) -> list[_Mark]:
-    found, at = [], 0
-    while match := MARK.search(text, at):
-        at = match.end() if match["inner"] or match["bare"] else match.start() + 1
-        group = match["inner"] or match["bare"]
-        letters = letters_of(group)
-        if not letters or letters != sorted(set(letters)) or len(letters) > 12:
-            at = match.start() + 1
-            continue
-        before = text[: match.start()].rstrip()
-        strong = not before or before[-1] in _ENDS or before[-1] in "|-—–"
-        found.append(_Mark(match.start(), match.end(), letters, match["inner"] is not None, strong, group[0] in "abcdefghijkl"))
-    return found
-
-
-def _in_order(marks: list[_Mark]) -> list[_Mark]:
-    """The longest run of marks whose letters go on: A, B, C, ...; a gap costs, so does a mark in mid-sentence.
-
-    Weighted longest increasing subsequence: "vitamin A," and "hepatitis B." stand between the real marks, out of order."""
-    best: list[tuple[float, int]] = []  # value of the best run that ends with mark i, its predecessor
-    for i, mark in enumerate(marks):
-        own = 1.0 + 0.5 * mark.strong + 0.4 * mark.bracketed + 0.2 * (len(mark.letters) > 1)
-        start_cost = 0.9 * (ord(mark.letters[0]) - ord("A"))
-        value, previous = own - start_cost, -1
-        for j in range(i):
-            last, first = marks[j].letters[-1], mark.letters[0]
-            if first > last and marks[j].bracketed == mark.bracketed and marks[j].lower == mark.lower:
-                gap = (0.45 if mark.strong else 0.9) * (ord(first) - ord(last) - 1)
-                if best[j][0] + own - gap > value:
-                    value, previous = best[j][0] + own - gap, j
-        best.append((value, previous))
-    if not best:
-        return []
-    i = max(range(len(best)), key=lambda k: (best[k][0], -k))
-    run = []
-    while i >= 0:
-        run.append(marks[i])
-        i = best[i][1]
-    return run[::-1]
-
-
 def split_caption(text: str, pictures: int | None = None) -> Caption:
     """One printed caption of one language -> Caption. pictures: how many panels the figure has, where that is known."""
     start = caption_start(text)
@@ -236,23 +164,23 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
     body = text[start.end() :] if start else text
     number = normal_number(start["number"]) if start else ""
     caption = Caption(number, language)
-    run = _in_order(_marks(body))
-    if run and not _credible(run, body, pictures):
+    run = in_order(marks_of(body))
+    if run and not credible(run, body, pictures):
         run = []
     if start and start["panel"]:  # "Fig. 3 A and B, ..." begins with a mark; "Figure 2-12B. Late phase." is a panel's own caption
         with_letter = text[start.start("panel") :].lstrip()
-        longer = _in_order(_marks(with_letter))
+        longer = in_order(marks_of(with_letter))
         if longer and longer[0].start == 0 and sum(len(mark.letters) for mark in longer) > 1:
             body, run = with_letter, longer
         else:
             caption.texts[start["panel"].strip().upper()], caption.own = body.strip(), True
             return caption
     if not run and pictures != 1:
-        run = _blank_marks(body, pictures)
+        run = blank_marks(body, pictures)
     if not run:
         caption.head = body.strip()
         return caption
-    if _trailing(run, body):
+    if trailing(run, body):
         _split_trailing(caption, run, body)
     else:
         _split_leading(caption, run, body)
@@ -260,39 +188,7 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
     return caption
 
 
-def _credible(run: list[_Mark], body: str, pictures: int | None) -> bool:
-    """Are these marks of panels? One lonely "A." in mid-text is not; a run that begins with A and goes on is."""
-    letters = [letter for mark in run for letter in mark.letters]
-    if len(letters) >= 2 and letters[0] == "A":
-        return sum(mark.strong or mark.bracketed for mark in run) * 2 >= len(run)
-    strong = all(mark.strong for mark in run)
-    if len(letters) == 1:
-        return strong and letters[0] == "A" and (run[0].start == 0 or run[0].bracketed) and pictures != 1
-    return strong and (pictures is None or pictures > 1)
-
-
-def _blank_marks(body: str, pictures: int | None) -> list[_Mark]:
-    """ "A Early phase. B Late phase", "a早期；b晚期": letters with nothing or a blank after them, as many as the pictures."""
-    best: list[_Mark] = []
-    for letter, lower in (("[A-H]", False), ("[a-h]", True)):
-        found = re.finditer(rf"(?:^|(?<=[.。;；:：,，]))\s*({letter})(?:\s+(?=[A-Z0-9㐀-鿿])|(?=[㐀-鿿]))", body)
-        marks = [_Mark(m.start(), m.end(), [m[1].upper()], False, True, lower) for m in found]
-        if [mark.letters[0] for mark in marks] == [chr(ord("A") + i) for i in range(len(marks))] and len(marks) > max(
-            1, len(best)
-        ):
-            best = marks
-    return best if pictures is None or len(best) == pictures else []
-
-
-def _trailing(run: list[_Mark], body: str) -> bool:
-    """ "Early (A) and late (B) phase.": bracketed marks that follow what they name."""
-    if not all(mark.bracketed for mark in run) or any(mark.end < len(body) and body[mark.end - 1] in ":：" for mark in run):
-        return False
-    opens = [mark for mark in run if mark.strong]
-    return not body[run[-1].end :].strip(" .。．;；") or (not opens and bool(body[: run[0].start].strip()))
-
-
-def _split_leading(caption: Caption, run: list[_Mark], body: str) -> None:
+def _split_leading(caption: Caption, run: list[Mark], body: str) -> None:
     caption.head = body[: run[0].start].strip()
     waiting: list[str] = []
     for mark, following in zip(run, [*run[1:], None], strict=True):
@@ -315,7 +211,7 @@ def _split_leading(caption: Caption, run: list[_Mark], body: str) -> None:
         waiting = []
 
 
-def _split_trailing(caption: Caption, run: list[_Mark], body: str) -> None:
+def _split_trailing(caption: Caption, run: list[Mark], body: str) -> None:
     at = 0
     for mark in run:
         own = re.sub(r"^\s*(?:[,，;；、.。]\s*)?(?:and\b|和|与|及)?\s*", "", body[at : mark.start]).strip()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from keepfit_mini.atlas_captions import caption_start, language_of, languages_of, letters_of, normal_number, split_caption
+from keepfit_mini.atlas_captions import caption_start, language_of, languages_of, normal_number, split_caption
+from keepfit_mini.atlas_marks import letters_of
 
 
 def number_of(text: str) -> str | None:
