@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from .atlas_captions import HAN, caption_start, language_of
+from .atlas_captions import HAN, NUMBER, WORD, caption_start, language_of, normal_number
 from .atlas_pages import Line, Page
 from .boxes import Box, overlap, union
 from .cleaning import join_lines
 
 EDGE = 0.12  # of the page's height: where running heads and page numbers stand
 LETTER = re.compile(r"[\[(（【]?([A-Ha-hＡ-Ｈ])[\])）】.．,，:：]?$")
+LABEL = re.compile(rf"\s*(?:{WORD})?\s*(?P<number>{NUMBER})\s*[.:．：]?\s*", re.I)
 # "... Same eye as" and "(see" go on with a figure's number on the next line, which begins no caption.
 REFERS = re.compile(r"(?:\b(?:as|see|in|to|of|with|from|and|or|than|cf\.?|compare)|[(（\[]|[与和及同见如])$", re.I)
 
@@ -134,6 +135,13 @@ def script_of(text: str) -> str:
 
 def _middle(box: Box) -> float:
     return (box[1] + box[3]) / 2
+
+
+def printed_numbers(page: Page, numbers: set[str]) -> list[tuple[str, Box]]:
+    """Numbers of figures that stand alone, at pictures whose captions are elsewhere on the page: "2-1", "Fig. 2-1"."""
+    found = [(LABEL.fullmatch(line.text), line.box) for line in whole_lines(page.lines)]
+    named = [(normal_number(match["number"]), box) for match, box in found if match]
+    return [(number, box) for number, box in named if number in numbers]
 
 
 def printed_letters(page: Page) -> list[tuple[str, Box]]:

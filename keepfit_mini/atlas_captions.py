@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from .atlas_marks import DASH, ENDS, MARK, Mark, blank_marks, credible, in_order, marks_of, trailing
 
-_NUMBER = rf"(?:\d{{1,3}}(?:\s?[{DASH}]\s?\d{{1,3}}){{1,3}}|\d{{1,3}}(?:[.·．]\d{{1,3}}){{0,3}})(?!\d)"
-_WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
+NUMBER = rf"(?:\d{{1,3}}(?:\s?[{DASH}]\s?\d{{1,3}}){{1,3}}|\d{{1,3}}(?:[.·．]\d{{1,3}}){{0,3}})(?!\d)"
+WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
 # Right behind the number, or after a blank where no sentence begins ("Figure 3-1 A few drusen" is no panel A).
 _PANEL = r"(?:(?P<panel>[A-Ha-h](?![\w'’])|(?<=\d)\s[A-Ha-h](?![\w'’]|\s+(?!and\b|or\b|to\b|through\b)[a-z])))?"
 # A caption begins a line: word, number, perhaps a panel's letter, and then something other than the rest of a word.
-START = re.compile(rf"\s*[\[【(（<]?(?:{_WORD})\s*(?P<number>{_NUMBER}){_PANEL}(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
+START = re.compile(rf"\s*[\[【(（<]?(?:{WORD})\s*(?P<number>{NUMBER}){_PANEL}(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
 # "Figure 2-3 shows ...", "Fig. 4 and Fig. 5 ...", "图2-3所示 ...": a sentence about a figure, no caption of one.
 MENTION = re.compile(
     r"(?:[,，;；]|and|or|to|through|is|are|was|were|has|have|shows?|showed|shown|illustrat\w+|demonstrat\w+|depict\w+|displays?|"
@@ -27,6 +27,9 @@ MENTION = re.compile(
     r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的"
 )
 VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
+LISTED = re.compile(r"(?:\.\s?){5,}\s*\d*\s*$|…{2,}\s*\d*\s*$")  # a line of a list of figures, with its page
+# "... of dye. B, Vertical section": the mark of another panel where none before it was found
+LONELY = re.compile(r"[.。;；]\s*[(（\[【]?([B-Hb-h])[,，:：、)）\]】]\s*[A-Z㐀-鿿]")
 HAN = re.compile(r"[㐀-鿿豈-﫿]")
 
 
@@ -77,7 +80,7 @@ def normal_number(number: str) -> str:
 def caption_start(text: str) -> re.Match | None:
     """The match of START where the text begins a caption; None where it begins a sentence about a figure, or anything else."""
     match = START.match(text)
-    if not match:
+    if not match or LISTED.search(text):
         return None
     rest, ended = text[match.end() :], match["end"].strip()
     marked = (
@@ -115,7 +118,7 @@ def languages_of(text: str) -> list[str]:
     if not first:
         return [text]
     number, cuts = normal_number(first["number"]), [0]
-    for match in re.finditer(rf"(?:{_WORD})\s*{_NUMBER}", text[first.end() :], re.I):
+    for match in re.finditer(rf"(?:{WORD})\s*{NUMBER}", text[first.end() :], re.I):
         at = first.end() + match.start()
         other = caption_start(text[at:])
         if other and normal_number(other["number"]) == number and language_of(text[cuts[-1] : at]) != language_of(text[at:]):
@@ -179,6 +182,9 @@ def split_caption(text: str, pictures: int | None = None) -> Caption:
         run = blank_marks(body, pictures)
     if not run:
         caption.head = body.strip()
+        if lonely := LONELY.search(body):
+            caption.notes.append(f"mark {lonely[1].upper()} stands alone")
+            caption.doubtful = {lonely[1].upper()}
         return caption
     if trailing(run, body):
         _split_trailing(caption, run, body)

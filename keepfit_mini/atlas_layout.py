@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
-from .atlas_blocks import printed_letters
+from .atlas_blocks import printed_letters, printed_numbers
 from .atlas_order import best_place, letters_at, reading_order, rows_of
 from .atlas_pages import Page, Picture
 from .atlas_printed import PrintedCaption
@@ -112,6 +112,8 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
     pictures = page.pictures
     if not pictures or not figures:
         return list(pictures)
+    if _stacked(page, figures):
+        return []
     choices = [_choices(page, figures, i) for i in range(len(figures))]
     while prod(map(len, choices)) > 60_000:  # a page with very many captions: drop the dearest proposals
         longest = max(choices, key=len)
@@ -141,6 +143,31 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
             figure.confidence = min(figure.confidence, 0.4)
             figure.notes.append("other pictures of the page, which no caption claims, would fit as well")
     return [picture for p, picture in enumerate(pictures) if p not in used]
+
+
+def _stacked(page: Page, figures: list[Figure]) -> bool:
+    """A plate: several pictures, and their captions, one a picture, in a stack away from them. True where it is one.
+
+    Numbers printed at the pictures tell which is whose; without them reading order is a guess, and is flagged as one."""
+    boxes = [picture.box for picture in page.pictures]
+    if len(figures) < 2 or len(figures) != len(boxes) or any(figure.expected > 1 for figure in figures):
+        return False
+    columns = [union([box for caption in figure.captions for box in caption.boxes(page.number)]) for figure in figures]
+    stack, plate = union(columns), union(boxes)
+    if overlap(stack, plate, 1) > 0 or any(overlap(a, b, 0) < 0.5 for a in columns for b in columns):
+        return False
+    printed = letters_at(boxes, printed_numbers(page, {figure.number for figure in figures}))
+    numbers = best_place(printed, range(len(boxes)))
+    order, _ = reading_order(boxes)
+    told = sorted(numbers) == sorted(figure.number for figure in figures)
+    down = sorted(range(len(figures)), key=lambda k: columns[k][1])
+    for k, p in zip(down, order, strict=True):
+        figure = figures[k]
+        figure.pictures = [page.pictures[numbers.index(figure.number) if told else p]]
+        if not told:
+            figure.confidence = min(figure.confidence, 0.45)
+            figure.notes.append("captions stand apart from the pictures: taken in reading order")
+    return True
 
 
 def doubt_neighbours(page: Page, figures: list[Figure], free: list[Picture]) -> None:

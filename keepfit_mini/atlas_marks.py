@@ -15,7 +15,7 @@ _JOIN = rf"\s*(?:[{DASH}]|[,，、&＆/+]|and|to|through|through to|和|与|及|
 _GROUP = rf"{_LETTER}(?:{_JOIN}{_LETTER}(?![\w'’]))*"
 MARK = re.compile(
     rf"(?P<open>[(（\[【])\s*(?P<inner>{_GROUP})\s*[)）\]】](?P<after>\s*[:：,，.．、—–-]?)"  # (A) (A-C) （A、B）
-    rf"|(?<![\w'’.\-/(（])(?P<bare>{_GROUP})(?P<stop>\s*[,，.．:：、;；)）](?!\d)|\s+(?=图|[㐀-鿿])|\s*[—–](?=\s*\w))",
+    rf"|(?<![\w'’.\-/(（])(?P<bare>{_GROUP})(?P<stop>\s*(?:[,.:;)](?!\d)|[，．：、；）])|\s+(?=图|[㐀-鿿])|\s*[—–](?=\s*\w))",
 )
 ENDS = ".。．;；:：!?！？)）]】,，、\"”’'"
 

@@ -113,7 +113,7 @@ def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> P
 
             read_scan(page, here, ocr if here.scan else None)
         else:
-            here.pictures = [picture for one, boxes in images if (picture := _picture(page, one, boxes))]
+            here.pictures = [picture for one, boxes in images if (picture := _picture(page, one, boxes, to_page))]
         return here
     finally:
         page.close()
@@ -233,18 +233,36 @@ def _goes_on(line: Box, character: Box) -> bool:
 def _image_objects(page: pdfium.PdfPage, to_page, width: float, height: float) -> Iterator[tuple[pdfium.PdfImage, Box]]:
     for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
         try:
-            box = to_page(*_bounds(image))
+            boxes = [to_page(*_bounds(image)), (0.0, 0.0, width, height), *(to_page(*clip) for clip in _clips(image))]
         except pdfium.PdfiumError:
             continue
-        left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+        left, top, right, bottom = (pick(box[k] for box in boxes) for k, pick in enumerate((max, max, min, min)))
         if right - left >= SMALLEST and bottom - top >= 2:  # a strip may be flat: _joined
             yield image, (left, top, right, bottom)
 
 
 def _bounds(image: pdfium.PdfImage) -> Box:
-    """Left, bottom, right, top on the page, through every form that holds the picture."""
-    corners = [(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)]  # a picture fills the unit square of its own space
+    """Left, bottom, right, top on the page: a picture fills the unit square of its own space."""
+    return _on_page([(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)], image)
+
+
+def _clips(image: pdfium.PdfImage) -> Iterator[Box]:
+    """Left, bottom, right, top on the page of the frames that a picture shows through: its own and those of its forms."""
     holder = image
+    while holder is not None:
+        clip = raw.FPDFPageObj_GetClipPath(holder)
+        for path in range(max(0, raw.FPDFClipPath_CountPaths(clip)) if clip else 0):
+            points, x, y = [], ctypes.c_float(), ctypes.c_float()
+            for k in range(raw.FPDFClipPath_CountPathSegments(clip, path)):
+                raw.FPDFPathSegment_GetPoint(raw.FPDFClipPath_GetPathSegment(clip, path, k), x, y)
+                points.append((x.value, y.value))
+            if points:
+                yield _on_page(points, holder.container)
+        holder = holder.container
+
+
+def _on_page(corners: list[tuple[float, float]], holder: pdfium.PdfObject | None) -> Box:
+    """Bounds of some points, through every form that holds them."""
     while holder is not None:
         matrix = holder.get_matrix()
         corners = [(matrix.a * x + matrix.c * y + matrix.e, matrix.b * x + matrix.d * y + matrix.f) for x, y in corners]
@@ -268,16 +286,19 @@ def _joined(images: list[tuple[pdfium.PdfImage, Box]]) -> list[tuple[list[pdfium
     return groups
 
 
-def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Box]) -> Picture | None:
-    """Pixels as stored, turned as shown; the JPEG itself where nothing has to be turned. None: not to be decoded."""
+def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Box], to_page) -> Picture | None:
+    """Pixels as stored, turned and cut as shown; the JPEG itself where that changes nothing. None: not to be decoded."""
     image, box = images[0], union(boxes)
+    whole = to_page(*_bounds(image))
+    cut = len(images) == 1 and area(box) < 0.98 * area(whole)
     if min(box[2] - box[0], box[3] - box[1]) < SMALLEST:
         return None
     wide, high = image.get_px_size()
     if not wide >= 16 or wide * high * len(images) > MAX_PIXELS:
         return None
     matrix, turned = image.get_matrix(), page.get_rotation()
-    upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3 and image.container is None and not turned
+    upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3
+    as_stored = upright and image.container is None and not turned and not cut
     try:
         if len(images) > 1:
             scale = min(wide / (box[2] - box[0]), 6.0)
@@ -285,12 +306,14 @@ def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Bo
             pixels = page.render(scale=scale, crop=(box[0], height - box[3], width - box[2], box[1])).to_pil()
         elif high < 16:
             return None
-        elif upright and list(image.get_filters()) == ["DCTDecode"] and (picture := _own_jpeg(image, box)):
+        elif as_stored and list(image.get_filters()) == ["DCTDecode"] and (picture := _own_jpeg(image, box)):
             return picture
         else:
             pixels = image.get_bitmap(render=True, scale_to_original=True).to_pil()
             if turned:
                 pixels = pixels.rotate(-turned, expand=True)
+            if cut:
+                pixels = _cut(pixels, box, whole)
     except (pdfium.PdfiumError, OSError, ValueError, SyntaxError):
         return None
     if pixels.mode in ("RGBA", "LA"):  # what is see-through shows the paper
@@ -298,6 +321,14 @@ def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Bo
         paper.paste(pixels, mask=pixels.getchannel("A"))
         pixels = paper
     return Picture(box, pixels.convert("RGB"))
+
+
+def _cut(pixels: Image.Image, box: Box, whole: Box) -> Image.Image:
+    """The part of a picture, which would fill `whole`, that its frame shows."""
+    across, down = pixels.width / (whole[2] - whole[0]), pixels.height / (whole[3] - whole[1])
+    left, top = round((box[0] - whole[0]) * across), round((box[1] - whole[1]) * down)
+    right, bottom = round((box[2] - whole[0]) * across), round((box[3] - whole[1]) * down)
+    return pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def _own_jpeg(image: pdfium.PdfImage, box: Box) -> Picture | None:

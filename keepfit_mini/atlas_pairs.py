@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from .atlas_captions import Caption, split_caption
-from .atlas_panels import SURE, cut_panels
+from .atlas_panels import SURE, cut_panels, white_line
 
 FLAG = 0.5  # a row of less confidence is to be looked at
 
@@ -51,6 +51,11 @@ def pair_figure(
         if cut < SURE:
             confidence = min(confidence, 0.45 * cut / SURE)
             notes.append("where the picture is to be cut is not clear")
+    if single_own:
+        with Image.open(folder / images[0]) as opened:
+            if white_line(opened):
+                confidence = min(confidence, 0.45)
+                notes.append("the picture seems to hold several panels")
     where, sure, said = _places(images, printed, letters, everything, single_own)
     notes += said
     pairs = []
@@ -82,6 +87,8 @@ def _whole_figure(
 ) -> list[Pair]:
     """A caption without panels belongs to its picture; to several of them only with a question mark, unless letters tie them."""
     texts = {language: caption.head for language, caption in captions.items()}
+    if any(caption.doubtful for caption in captions.values()):
+        confidence = min(confidence, 0.45)
     if len(images) > 1:
         notes = [*notes, f"one text for {len(images)} pictures"]
         confidence = min(confidence, 0.8 if all(printed) and len(set(printed)) == len(images) else 0.45)

@@ -1,7 +1,8 @@
 """One picture that holds several panels -> the panels (paper section 2.2, step 1: sub-figures).
 
-The caption says how many there are. Every grid of that many cells is tried; a white, black or grey line of one colour between
-cells, or a sharp edge from top to bottom, speaks for it, cells much longer than wide speak against it.
+The caption says how many there are. Every way to set that many in rows is tried (2 x 3; 3 over 2, with smaller or with larger
+pictures below); a white, black or grey line of one colour between cells, or a sharp edge from top to bottom, speaks for it,
+cells much longer than wide speak against it.
 Not about: which caption (atlas_layout.py) and which text (atlas_captions.py).
 """
 
@@ -14,6 +15,7 @@ Cell = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 WINDOW = 0.17  # of a cell: how far a line may lie from where equal cells would put it
 SURE = 0.6  # a grid of this score is taken; below it the cut is flagged
+EVEN = 6.0  # grey levels: a line that varies less is of one colour; the noise of a scan varies more
 LONGEST = 2.6  # a panel is seldom longer, in widths
 
 
@@ -25,7 +27,7 @@ def cut_panels(image: Image.Image, count: int) -> tuple[list[Cell], float]:
     scale = min(1.0, 1400 / max(width, height))
     small = image if scale == 1 else image.resize((round(width * scale), round(height * scale)), Image.BOX)
     grey = np.asarray(small.convert("L"), np.float32)
-    tried = [found for rows, columns in grids(count) if (found := _grid(grey, count, rows, columns))]
+    tried = [found for rows, fill in grids(count) if (found := _grid(grey, rows, fill))]
     if not tried:
         return [], 0.0
     tried.sort(key=lambda found: -found[1])
@@ -36,28 +38,48 @@ def cut_panels(image: Image.Image, count: int) -> tuple[list[Cell], float]:
     return [tuple(round(v / scale) for v in cell) for cell in cells], score
 
 
-def grids(count: int) -> list[tuple[int, int]]:
-    """(rows, columns) whose last row is the only one that may be incomplete: 5 -> 1x5, 2x3, 3x2, 5x1."""
-    return [(rows, columns) for rows in range(1, count + 1) for columns in range(1, count + 1)
-            if rows * columns >= count > (rows - 1) * columns and rows <= 6 and columns <= 6]  # fmt: skip
+def white_line(image: Image.Image) -> bool:
+    """Does a line of paper part the picture from side to side? Then it holds several panels."""
+    grey = np.asarray(image.convert("L"), np.float32)
+    for axis in (0, 1):
+        paper = np.percentile(grey, 4, axis=axis) > 235
+        fifth = len(paper) // 5
+        if paper[fifth : len(paper) - fifth].any() and not paper[fifth : len(paper) - fifth].all():
+            return True
+    return False
 
 
-def _grid(grey: np.ndarray, count: int, rows: int, columns: int) -> tuple[list[Cell], float] | None:
+def grids(count: int) -> list[tuple[tuple[int, ...], bool]]:
+    """Panels in each row, and whether a shorter row fills the width with larger ones.
+
+    3 -> (3,), (2, 1), (2, 1) and (1, 2) filled, (1, 1, 1)."""
+    found = []
+    for rows in range(1, min(count, 6) + 1):
+        columns = -(-count // rows)
+        rest = count - (rows - 1) * columns
+        if columns <= 6 and rest >= 1:
+            last_short, first_short = (columns,) * (rows - 1) + (rest,), (rest,) + (columns,) * (rows - 1)
+            found += [(last_short, False)]
+            found += [(last_short, True), (first_short, True)] if rest < columns else []
+    return found
+
+
+def _grid(grey: np.ndarray, rows: tuple[int, ...], fill: bool) -> tuple[list[Cell], float] | None:
     height, width = grey.shape
-    if height // rows < 12 or width // columns < 12:
+    columns = max(rows)
+    if height // len(rows) < 12 or width // columns < 12:
         return None
     cells, evidence = [], []
-    lines = _cuts(grey.T, rows)
+    lines = _cuts(grey.T, [1 / members if fill else 1.0 for members in rows])
     evidence += [score for _, _, score in lines]
     edges = [0, *[v for a, b, _ in lines for v in (a, b)], height]
-    for r in range(rows):
+    for r, members in enumerate(rows):
         top, bottom = edges[2 * r], edges[2 * r + 1]
-        members = columns if r < rows - 1 else count - (rows - 1) * columns
         band = grey[top:bottom]
-        left, right = (0, width) if members == columns else _last_row(band, members, columns)
+        left, right = (0, width) if members == columns or fill else _last_row(band, members, columns)
         if bottom - top < 10 or right - left < 10 * members:
             return None
-        between = _cuts(band[:, left:right], members)
+        between = _cuts(band[:, left:right], [1.0] * members)
         evidence += [score for _, _, score in between]
         sides = [0, *[v for a, b, _ in between for v in (a, b)], right - left]
         cells += [(left + sides[2 * c], top, left + sides[2 * c + 1], bottom) for c in range(members)]
@@ -71,20 +93,21 @@ def _grid(grey: np.ndarray, count: int, rows: int, columns: int) -> tuple[list[C
     return cells, score
 
 
-def _cuts(grey: np.ndarray, parts: int) -> list[tuple[int, int, float]]:
-    """Columns of grey (H,W) that part it into `parts`: (where the left part ends, where the right one begins, evidence)."""
+def _cuts(grey: np.ndarray, shares: list[float]) -> list[tuple[int, int, float]]:
+    """Columns of grey (H,W) that part it in these shares: (where the left part ends, where the right one begins, evidence)."""
     width = grey.shape[1]
-    if parts < 2:
+    if len(shares) < 2:
         return []
+    ends = np.cumsum(shares) / sum(shares) * width
     low, high = np.percentile(grey, [4, 96], axis=0)
     spread = high - low  # (W,) small where a column has one colour
     jump = np.abs(np.diff(grey, axis=1)).mean(0)
     jump = np.concatenate([[0], jump])
     usual = np.median(jump) + 1.0
     found = []
-    for i in range(1, parts):
-        at, reach = i * width / parts, max(2, round(WINDOW * width / parts))
-        widest = 0.35 * width / parts
+    for i, at in enumerate(ends[:-1]):
+        part = width * min(shares[i : i + 2]) / sum(shares)
+        reach, widest = max(2, round(WINDOW * part)), 0.35 * part
         a, b = max(1, round(at) - reach), min(width - 1, round(at) + reach + 1)
         flat = np.clip(1.2 * (1 - spread[a:b] / 45), 0, 1)  # a band that JPEG has made a little uneven is even enough
         sharp = np.clip((jump[a:b] / usual - 2.0) / 5, 0, 1) * 0.9
@@ -124,7 +147,7 @@ def _last_row(band: np.ndarray, members: int, columns: int) -> tuple[int, int]:
 
 
 def _trim(grey: np.ndarray, cell: Cell) -> Cell:
-    """Without the paper around it."""
+    """Without the paper around it, and without a band of one colour that fills the cell up (a letter may stand in it)."""
     left, top, right, bottom = cell
     part = grey[top:bottom, left:right]
     for axis in (0, 1):
@@ -137,4 +160,21 @@ def _trim(grey: np.ndarray, cell: Cell) -> Cell:
             else:
                 top, bottom = top + first, top + last
             part = grey[top:bottom, left:right]
+    for axis in (0, 1):
+        part = grey[top:bottom, left:right]
+        first, last = _band(part, axis), _band(np.flip(part, 1 - axis), axis)
+        if (first > 0) != (last > 0):  # on both sides it may be the camera's own border
+            if axis == 0:
+                left, right = left + first, right - last
+            else:
+                top, bottom = top + first, bottom - last
     return left, top, right, bottom
+
+
+def _band(part: np.ndarray, axis: int) -> int:
+    """How many of the first columns (axis 0) or rows (axis 1) have one and the same colour; 0 where hardly any or most do."""
+    low, middle, high = np.percentile(part, [10, 50, 90], axis=axis)
+    rim = max(1, len(middle) // 50)  # the outermost lines may hold a blurred edge
+    other = ((high - low >= EVEN) | (abs(middle - middle[rim]) >= EVEN))[rim:]
+    size = rim + int(other.argmax())
+    return size if 0.03 * len(middle) < size < 0.4 * len(middle) else 0

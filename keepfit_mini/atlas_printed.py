@@ -18,6 +18,7 @@ from .cleaning import join_lines
 
 READABLE = 0.8  # a scanned caption that Tesseract is less certain of asks for a look
 READABLE_ZH = 0.93  # its certainty of Chinese says less
+READ_ON = "read on in the next column"
 CONTINUED = re.compile(r"^\s*[(（\[]?\s*(?:continued|cont(?:inue)?d?\.?|续)\s*[)）\]]?\s*[.:。：,，]?\s*", re.I)
 
 
@@ -64,14 +65,24 @@ def captions_of(pages: list[Page]) -> list[PrintedCaption]:
             _take_columns(caption, here, taken, _top_of_stack(block, starts))
             _take_panels(caption, here, taken)
             _take_lines_under_pictures(caption, here, starts, by_number[number], taken)
-            found.append(caption)
+            if not is_label(_whole(caption.blocks)):
+                found.append(caption)
         for caption in [c for c in found if c.page == number]:
             _take_other_language(caption, here, taken)
     for caption in found:
         if caption.page + 1 in blocks and _is_last(caption, blocks[caption.page], by_number[caption.page]):
             own_type = _own_type(caption, blocks, found, taken)
             _take_next_page(caption, blocks[caption.page + 1], by_number[caption.page + 1], taken, own_type)
+    for caption in found:
+        if READ_ON in caption.notes and not _own_type(caption, blocks, found, taken):
+            caption.confidence = min(caption.confidence, 0.45)  # what went on may be the book's running text
     return _only_one_each([part for caption in found for part in _parts(caption)])
+
+
+def is_label(text: str) -> bool:
+    """ "Figure 2-1" and nothing else: it stands at a picture whose caption is elsewhere (or it is a running head)."""
+    start = caption_start(text)
+    return bool(start) and not start["panel"] and not text[start.end() :].strip()
 
 
 def _whole(blocks: list[Block]) -> str:
@@ -143,7 +154,7 @@ def _take_columns(caption: PrintedCaption, blocks: list[Block], taken: set[int],
         if not going_on and not balanced:
             return
         if not going_on:
-            caption.notes.append("read on in the next column")
+            caption.notes.append(READ_ON)
             caption.confidence = min(caption.confidence, 0.7)
         caption.blocks.append(block)
         taken.add(id(block))
@@ -179,16 +190,22 @@ def _take_lines_under_pictures(
         return
     top = caption.blocks[0].box[1]
     floor = max((b.box[3] for b in starts if b.box[3] < top and overlap(b.box, caption.blocks[0].box, 0) > 0), default=0.0)
-    marked = {}
-    for block in blocks:
+    marked: dict[str, Block] = {}
+    free = [b for b in blocks if id(b) not in taken and floor <= b.box[1] < top and not caption_start(b.text)]
+    level: list[float] = []  # where such texts begin: a picture that is less high than its neighbour ends higher
+    for block in sorted(free, key=lambda b: not _right_under(b, page)):
         match = re.match(r"\s*[(（\[【]?\s*([A-Ha-h])\s*(?:[)）\]】,，.．:：、]|\s(?=[A-Z㐀-鿿])|(?=[㐀-鿿]))", block.text)
-        under = any(-4 < block.box[1] - p.box[3] < 25 and overlap(block.box, p.box, 0) > 0.3 for p in page.pictures)
-        if match and under and id(block) not in taken and floor <= block.box[1] < top and not caption_start(block.text):
+        if match and (_right_under(block, page) or any(abs(block.box[1] - y) < 3 for y in level)):
             marked.setdefault(match[1].upper(), block)
+            level.append(block.box[1])
     letters = sorted(marked)
     if len(letters) > 1 and letters == [chr(ord("A") + i) for i in range(len(letters))]:
         caption.blocks += [marked[letter] for letter in letters]
         taken |= {id(block) for block in marked.values()}
+
+
+def _right_under(block: Block, page: Page) -> bool:
+    return any(-4 < block.box[1] - p.box[3] < 25 and overlap(block.box, p.box, 0) > 0.3 for p in page.pictures)
 
 
 def _take_other_language(caption: PrintedCaption, blocks: list[Block], taken: set[int]) -> None:

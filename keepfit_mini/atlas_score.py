@@ -20,11 +20,16 @@ ALIKE_SCAN = 0.9
 
 
 def small(path: Path) -> np.ndarray:
-    """A picture whole, and without its black border, each as 24x24 colours of mean 0 and length 1: (2, 1728)."""
+    """A picture whole, and without its border, each as 16x16 colours of mean 0 and length 1: (2, 768).
+
+    The border: rows and columns of which hardly anything is neither black nor white; a panel's letter may stand in it."""
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
-    inside = picture.convert("L").point(lambda value: 255 * (24 < value < 250)).getbbox()
-    both = [np.asarray(one.resize((24, 24), Image.BOX), np.float32).ravel() for one in (picture, picture.crop(inside))]
+    grey = np.asarray(picture.convert("L"))
+    shown = (grey > 24) & (grey < 250)
+    columns, rows = (np.flatnonzero(shown.mean(axis) > 0.2 * shown.mean(axis).max()) for axis in (0, 1))
+    inside = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if columns.size and rows.size else None
+    both = [np.asarray(one.resize((16, 16), Image.BOX), np.float32).ravel() for one in (picture, picture.crop(inside))]
     values = np.stack([one - one.mean() for one in both])
     return values / (np.linalg.norm(values, axis=1, keepdims=True) + 1e-6)
 
@@ -61,7 +66,7 @@ def score_atlas(
         alike_by = [[float((a * looks[i]).sum(1).max()) for i in near] for a in originals]
         likeness = np.array(alike_by) if near else np.zeros((len(here), 0))
         taken: dict[int, int] = {}
-        while likeness.size and likeness.max() > (0.6 if scan else 0.85):  # the most alike first, each once
+        while likeness.size and likeness.max() > 0.6:  # the most alike first, each once
             a, b = np.unravel_index(likeness.argmax(), likeness.shape)
             taken[int(a)] = near[int(b)]
             likeness[a, :] = likeness[:, b] = -1
