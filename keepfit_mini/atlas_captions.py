@@ -28,8 +28,8 @@ MENTION = re.compile(
 )
 VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
 LISTED = re.compile(r"(?:\.\s?){5,}\s*\d*\s*$|…{2,}\s*\d*\s*$")  # a line of a list of figures, with its page
-# "... of dye. B, Vertical section": the mark of another panel where none before it was found
-LONELY = re.compile(r"[.。;；]\s*[(（\[【]?([B-Hb-h])[,，:：、)）\]】]\s*[A-Z㐀-鿿]")
+# "... of dye. B, Vertical section": a panel's mark that is no part of a row A, B, C
+LONELY = re.compile(r"[.。;；]\s*[(（\[【]?([A-Ha-h])[,，．:：、)）\]】]\s*[A-Z㐀-鿿]")
 HAN = re.compile(r"[㐀-鿿豈-﫿]")
 
 
