@@ -79,6 +79,10 @@ def _grid(grey: np.ndarray, rows: tuple[int, ...], fill: bool) -> tuple[list[Cel
         left, right = (0, width) if members == columns or fill else _last_row(band, members, columns)
         if bottom - top < 10 or right - left < 10 * members:
             return None
+        if right - left < width:  # a picture outside the row's cells speaks against it
+            low, high = np.percentile(band, [2, 98], axis=0)
+            busy = high - low > 30
+            evidence.append(1 - float(busy[:left].sum() + busy[right:].sum()) / (width - right + left))
         between = _cuts(band[:, left:right], [1.0] * members)
         evidence += [score for _, _, score in between]
         sides = [0, *[v for a, b, _ in between for v in (a, b)], right - left]

@@ -32,3 +32,19 @@ def run(drawn, quick, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "keepfit"
     kf.pretrain(*quick, drawn["public"], drawn["expert"], out, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def books(tmp_path_factory) -> dict[str, tuple[Path, Path]]:
+    """Drawn atlases: name -> (PDF, built folder), each built when it is first asked for. Read only."""
+    from atlas_books import Books
+
+    return Books(tmp_path_factory.mktemp("books"))
+
+
+@pytest.fixture(scope="session")
+def own_book(tmp_path_factory) -> tuple[Path, Path]:
+    """A small bilingual atlas with two figures of one picture: (PDF, built folder). Read only."""
+    from atlas_books import built_from_own
+
+    return built_from_own(tmp_path_factory.mktemp("own"))
