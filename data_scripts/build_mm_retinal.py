@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keepfit_mini.atlas import MANIFEST, STEPS, build_atlas
+from keepfit_mini.atlas import BOOK, MANIFEST, STEPS, build_atlas
 from keepfit_mini.atlas_pairs import FLAG
 from keepfit_mini.config import InputError, script, write_aside
 
@@ -33,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     names = [book.stem for book in args.books]
     if len(set(names)) < len(names):
         raise InputError(f"two books are named {next(n for n in names if names.count(n) > 1)}: rename one")
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError("is a file: give --out a folder", args.out)
+    if (args.out / MANIFEST).exists() and not any(args.out.glob(f"*/{BOOK}")):
+        raise InputError("was not joined here (no book's folder beside it): give --out another folder", args.out / MANIFEST)
     frames = []
     for book in args.books:
         folder = args.out / book.stem

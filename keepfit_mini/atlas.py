@@ -17,9 +17,11 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pypdfium2 as pdfium
 from tqdm.auto import tqdm
 
 from .atlas_blocks import drop_running_lines
+from .atlas_folder import BOOK, STEPS, about, check_out, keep_corrected, replace, sign
 from .atlas_layout import figures_of
 from .atlas_pages import Page, Picture, open_book, read_page, save_picture
 from .atlas_pairs import FLAG, pair_figure
@@ -28,11 +30,11 @@ from .atlas_tables import CAPTIONS, COLUMNS, LANGUAGES, MODALITIES, PAIRS, PICTU
 from .boxes import area
 from .cleaning import clean, duplicates
 from .config import InputError, write_aside
+from .modality import MODALITIES as KINDS
 from .modality import classify
 from .pictures import open_picture
 
-STEPS = ("collect", "align", "modality", "clean")
-MANIFEST, UNPAIRED, BOOK = "manifest.csv", "unpaired.csv", "book.json"
+MANIFEST, UNPAIRED = "manifest.csv", "unpaired.csv"
 SMALL = 0.02  # of a page: a sign is smaller
 LOGO = 3  # a picture that comes back on so many pages is a decoration
 
@@ -50,13 +52,14 @@ def build_atlas(
     start      the step to begin with; later ones read the tables that lie in `out`, corrected by a person or not
     ocr        Tesseract's languages for pages without a text layer ("eng+chi_sim"); "auto": those installed; None: no OCR
     translate  fill the missing language with a Marian model, where one lies on this machine
-    Until all is done `out` stays as it was. InputError: a book that cannot be read, holds no picture, no text or no caption;
-    an `out` that holds something else; a corrected table that does not fit.
+    Until all is done `out` stays as it was; a corrected table that is written anew is kept as NAME.corrected.csv.
+    InputError: a book that cannot be read, holds no picture, no text or no caption; an `out` that holds something else; a
+    corrected table that does not fit.
     """
-    book, out = Path(book), Path(out)
+    book, out = Path(book), Path(out).resolve()
     if start not in STEPS:
         raise InputError(f"--start {start!r} is not one of: {', '.join(STEPS)}")
-    check_out(out, start)
+    check_out(out, start, book)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -64,6 +67,7 @@ def build_atlas(
             collect(book, folder, ocr=ocr, progress=progress)
         else:
             shutil.copytree(out, folder, dirs_exist_ok=True)
+        keep_corrected(out, folder, start)
         steps = {
             "align": lambda: align(folder),
             "modality": lambda: classify_modality(folder, progress=progress),
@@ -71,35 +75,13 @@ def build_atlas(
         }
         for step in STEPS[max(1, STEPS.index(start)) :]:
             counts = steps[step]()
+        sign(folder, start)
         replace(folder, out)
+    except InputError as error:  # what a person can open is the table in `out`
+        raise InputError(str(error).replace(str(folder), str(out))) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return counts
-
-
-def check_out(out: Path, start: str) -> None:
-    """InputError: `out` is a file, holds something that is no earlier build, or lacks the table that `start` reads."""
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file: give --out a folder", out)
-    if start != "collect":
-        needed = {"align": (PICTURES, CAPTIONS), "modality": (PAIRS,), "clean": (MODALITIES,)}[start]
-        for name in needed:
-            if not (out / name).is_file():
-                raise InputError(f"is not there: build the atlas from the start first, without --start {start}", out / name)
-    elif out.exists() and any(out.iterdir()) and not (out / BOOK).is_file():
-        raise InputError("is there and holds no earlier build of an atlas: give --out another folder", out)
-
-
-def replace(folder: Path, out: Path) -> None:
-    """Put the finished folder where the old one stood."""
-    folder.chmod(0o755)
-    old = None
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent)) / "old"
-        out.rename(old)
-    folder.rename(out)
-    if old:
-        shutil.rmtree(old.parent, ignore_errors=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ 1. collect
@@ -115,7 +97,7 @@ def collect(book: Path, folder: Path, ocr: str | None = "auto", progress: bool =
     without_logos(pages, folder)
     drop_running_lines(pages)
     captions = captions_of(pages)
-    refuse_what_is_no_atlas(book, pages, captions, unread)
+    refuse_what_is_no_atlas(book, pages, captions, unread, ocr)
     figures, left = figures_of(pages, captions)
     used = Counter(figure.number for figure in figures)
     rows, texts = [], []
@@ -134,8 +116,8 @@ def collect(book: Path, folder: Path, ocr: str | None = "auto", progress: bool =
     captions = pd.DataFrame(texts, columns=COLUMNS[CAPTIONS])
     write_table(pictures, folder / PICTURES)
     write_table(captions, folder / CAPTIONS)
-    about = {"book": book.name, "pages": len(pages), "scanned": sum(page.scan for page in pages), "unread": unread}
-    write_aside(folder / BOOK, json.dumps(about, indent=2) + "\n")
+    known = {"book": book.name, "pages": len(pages), "scanned": sum(page.scan for page in pages), "unread": unread}
+    write_aside(folder / BOOK, json.dumps(known, indent=2) + "\n")
     return pictures, captions
 
 
@@ -156,7 +138,10 @@ def read_book(book: Path, folder: Path, ocr: str | None, progress: bool) -> tupl
         elif ocr:
             check_languages(ocr)
         for index in tqdm(range(len(document)), desc="reading pages", unit="page", disable=not progress):
-            page = read_page(document, index, ocr)
+            try:
+                page = read_page(document, index, ocr)
+            except pdfium.PdfiumError as error:
+                raise InputError(f"page {index + 1} is broken ({error}): copy or download the book again", book) from error
             for k, picture in enumerate(page.pictures, 1):
                 save_picture(picture, folder / "pictures", f"p{page.number:04d}-{k}")
             if page.scan and not ocr:
@@ -183,10 +168,12 @@ def without_logos(pages: list[Page], folder: Path) -> None:
         page.pictures = kept
 
 
-def refuse_what_is_no_atlas(book: Path, pages: list[Page], captions: list, unread: list[int]) -> None:
+def refuse_what_is_no_atlas(book: Path, pages: list[Page], captions: list, unread: list[int], ocr: str | None) -> None:
     if not any(page.pictures for page in pages):
         raise InputError("no page holds a picture: give a PDF of an atlas with its figures", book)
     if not any(page.lines for page in pages):
+        if unread and ocr is None:
+            raise InputError("no page has a text layer, and reading by Tesseract is off: allow it with --ocr auto", book)
         if unread:
             raise InputError(
                 "no page has a text layer and Tesseract is not installed: install it (Debian: tesseract-ocr, "
@@ -261,6 +248,8 @@ def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
     for row, image in table["image"].items():
         if image:
             readable(folder, image, folder / MODALITIES, row + 2)
+            if (kind := table["modality"][row]) not in (*KINDS, "other"):
+                raise InputError(f"modality is {kind!r}: give {', '.join(KINDS)} or other", folder / MODALITIES, row + 2)
     changes: list[list[str]] = [[] for _ in range(len(table))]
     printed = table[list(LANGUAGES.values())].copy()
     for language, column in LANGUAGES.items():
@@ -284,7 +273,7 @@ def clean_and_pair(folder: Path, translate: bool = False) -> dict[str, int]:
         notes.append(noted(*said))
     table["notes"] = notes
     paired = (table["image"] != "") & ((table["text"] != "") | (table["text_zh"] != ""))
-    book = json.loads((folder / BOOK).read_text(encoding="utf-8")) if (folder / BOOK).is_file() else {"book": folder.name}
+    book = {"book": folder.name, **about(folder)}
     table["label"], table["source"], table["split"] = "", Path(book["book"]).stem, "train"
     columns = ["image", "modality", "label", "text", "text_zh", "source", "split", "page", "figure", "panel", "confidence",
                "modality_confidence", "notes"]  # fmt: skip

@@ -42,20 +42,25 @@ class Block:
 
 
 def drop_running_lines(pages: list[Page]) -> None:
-    """Take out running heads, feet and page numbers: what stands at the same height near the edge of several pages."""
+    """Take out running heads, feet and page numbers: what stands at the same height near the edge of several pages.
+
+    Not a line that goes on with the paragraph above it: captions that end alike at the foot are no running feet."""
 
     def key(line: Line, page: Page):
         where = "top" if line.box[1] < EDGE * page.height else "foot" if line.box[3] > (1 - EDGE) * page.height else None
         return where and (where, round(line.box[1] / 6), re.sub(r"\d+", "#", line.text))
 
     seen = Counter(k for page in pages for k in {key(line, page) for line in page.lines} if k)
-    enough = 3 if len(pages) >= 6 else 2
+    enough = max(3 if len(pages) >= 6 else 2, len(pages) // 20)
     for page in pages:
-        kept = []
+        kept: list[Line] = []
         for line in page.lines:
             k = key(line, page)
+            goes_on = any(_follows(Block([above], page.number), line) is not None for above in kept)
             alone = k and re.fullmatch(r"[\s\-–—·|•第页]*(?:\d{1,4}|[ivxlc]{1,6})[\s\-–—·|•第页]*", line.text)
-            if LETTER.match(line.text) or not alone and not (k and seen[k] >= enough and not caption_start(line.text)):
+            if LETTER.match(line.text) or not alone and not (
+                k and seen[k] >= enough and not goes_on and not caption_start(line.text)
+            ):
                 kept.append(line)
         page.lines = kept
 

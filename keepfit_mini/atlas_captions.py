@@ -15,8 +15,11 @@ from .atlas_marks import DASH, ENDS, MARK, Mark, blank_marks, credible, in_order
 
 NUMBER = rf"(?:\d{{1,3}}(?:\s?[{DASH}]\s?\d{{1,3}}){{1,3}}|\d{{1,3}}(?:[.·．]\d{{1,3}}){{0,3}})(?!\d)"
 WORD = r"(?:supplementary\s+)?(?:figures?|figs?|plates?)\s*[.．]?|附?图|圖|彩图|图片"
-# Right behind the number, or after a blank where no sentence begins ("Figure 3-1 A few drusen" is no panel A).
-_PANEL = r"(?:(?P<panel>[A-Ha-h](?![\w'’])|(?<=\d)\s[A-Ha-h](?![\w'’]|\s+(?!and\b|or\b|to\b|through\b)[a-z])))?"
+# Right behind the number, or after a blank where no sentence begins: "Figure 3-1 A few drusen", "Figure 3-1 A 45-year-old man",
+# "Figure 3-1 B-scan", "Figure 3-1 E. coli" name no panel.
+_WORDS_OF_ITS_OWN = (r"[\w'’/-]|\.\s+(?-i:[a-z])|\s+\d+[\s-](?:years?|months?|weeks?|days?|hours?|discs?|disks?|mm|cm)\b"
+                     r"|\s+(?!and\b|or\b|to\b|through\b)[a-z]")  # fmt: skip
+_PANEL = rf"(?:(?P<panel>[A-Ha-h](?![\w'’])|(?<=\d)\s[A-Ha-h](?!{_WORDS_OF_ITS_OWN})))?"
 # A caption begins a line: word, number, perhaps a panel's letter, and then something other than the rest of a word.
 START = re.compile(rf"\s*[\[【(（<]?(?:{WORD})\s*(?P<number>{NUMBER}){_PANEL}(?P<end>\s*[.:：．。、,，|\])）】>—–-]*)\s*", re.I)
 # "Figure 2-3 shows ...", "Fig. 4 and Fig. 5 ...", "图2-3所示 ...": a sentence about a figure, no caption of one.
@@ -24,7 +27,7 @@ MENTION = re.compile(
     r"(?:[,，;；]|and|or|to|through|is|are|was|were|has|have|shows?|showed|shown|illustrat\w+|demonstrat\w+|depict\w+|displays?|"
     r"presents?|gives?|provides?|represents?|reveals?|compares?|summari[sz]es?|lists?|contains?|explains?|in|on|of|for|from|with|"
     r"above|below|we|can|may|also|which|where|as|suggests?|indicates?|describes?|outlines?)\b"
-    r"|[和与及或至到、]|所示|显示|中(?![心央度])|为|是|可见|展示|说明|给出|列出|的"
+    r"|[和与及或至到、]|所示|显示|中(?![心央度期等层部])|为|是|可见|展示|说明|给出|列出|的"
 )
 VERB = re.compile(r"(?:[a-z]{3,}s|[a-z]{3,}ed)\s+(?:a|an|the|that|this|these|how|what|both|two|three|several|some|in|by|as)\b")
 LISTED = re.compile(r"(?:\.\s?){5,}\s*\d*\s*$|…{2,}\s*\d*\s*$")  # a line of a list of figures, with its page

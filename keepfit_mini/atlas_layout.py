@@ -20,6 +20,7 @@ from .boxes import Box, alike, area, between, distance, overlap, spread, union
 LEFT_OVER = 0.9  # price of a picture without a caption
 ALONE = 4.0  # price of a caption without a picture
 BLOCKED = 3.0  # price of another caption between
+MOST = 60_000  # ways to share out the pictures of a page that are looked at
 FAR = 60.0  # points: a distance that costs 1
 
 
@@ -115,9 +116,9 @@ def match_page(page: Page, figures: list[Figure]) -> list[Picture]:
     if _stacked(page, figures):
         return []
     choices = [_choices(page, figures, i) for i in range(len(figures))]
-    while prod(map(len, choices)) > 60_000:  # a page with very many captions: drop the dearest proposals
+    while prod(map(len, choices)) > MOST:  # a page with very many captions: drop the dearest proposals, never "no picture"
         longest = max(choices, key=len)
-        longest.pop()
+        longest.remove(max((choice for choice in longest if choice.pictures), key=lambda choice: choice.price))
     best, second = None, None
     for picked in product(*choices):
         used = [p for choice in picked for p in choice.pictures]
@@ -224,7 +225,8 @@ def _choices(page: Page, figures: list[Figure], i: int) -> list[_Choice]:
     within = [p for p, box in enumerate(boxes) if all(distance(box, anchor) < 40 for anchor in own)] if len(own) > 1 else []
     offer(within, 0.2)
     offer(list(range(len(boxes))), 0.4)
-    return sorted((_Choice(chosen, price) for chosen, price in sets.items()), key=lambda choice: choice.price)[:24]
+    found = sorted((_Choice(chosen, price) for chosen, price in sets.items() if chosen), key=lambda choice: choice.price)
+    return [*found[:23], _Choice(frozenset(), ALONE)]
 
 
 def _nearest_neighbours(pool: list[int], boxes: list[Box], count: int) -> list[int]:
@@ -312,7 +314,8 @@ def _across_pages(figures: list[Figure], left: list[tuple[int, Picture]]) -> lis
             continue  # its other language, or its continuation: _merged
         for page, confidence in ((figure.page - 1, 0.7), (figure.page + 1, 0.6)):
             free = [picture for number, picture in left if number == page]
-            busy = any(f.page == page and f is not figure and not f.pictures for f in figures)
+            # Several captions without a picture are a list of figures, or one of them is meant and it is not known which.
+            busy = any(f.page in (page, figure.page) and f is not figure and not f.pictures for f in figures)
             if free and not busy:
                 figure.pictures, figure.page = free, page
                 figure.confidence = min(figure.confidence, confidence if len(free) in (1, figure.expected) else 0.4)

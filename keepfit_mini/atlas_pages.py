@@ -78,6 +78,8 @@ class Page:
 def open_book(path: str | Path) -> Iterator[pdfium.PdfDocument]:
     """InputError: absent, empty, locked with a password, broken, without pages."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError("is a folder: give the path of a PDF file", path)
     if not path.is_file():
         raise InputError("no such book: give the path of a PDF file", path)
     if path.stat().st_size == 0:
@@ -98,7 +100,9 @@ def open_book(path: str | Path) -> Iterator[pdfium.PdfDocument]:
 
 
 def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> Page:
-    """Page `index` (from 0) of a book. ocr: Tesseract's languages ("eng+chi_sim") for a page without text; None: left unread."""
+    """Page `index` (from 0) of a book. ocr: Tesseract's languages ("eng+chi_sim") for a page without text; None: left unread.
+
+    PdfiumError: the page is broken."""
     page = book[index]
     try:
         width, height = page.get_size()
@@ -147,9 +151,14 @@ def _text_layer(page: pdfium.PdfPage, to_page) -> list[Line]:
         lines: list[Line] = []
         line: list[Character] = []
         blank, reach = False, (0.0, 0.0, 0.0, 0.0)
-        rect, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
+        rect, matrix, high = raw.FS_RECTF(), raw.FS_MATRIX(), 0
         for i in range(raw.FPDFText_CountChars(text_page)):
             code = raw.FPDFText_GetUnicode(text_page, i)
+            if 0xD800 <= code < 0xE000:  # a character beyond 65,535 comes in two halves
+                if code < 0xDC00 or not high:
+                    high = code if code < 0xDC00 else 0
+                    continue
+                code, high = 0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00), 0
             if code in (0, 0xFFFE, 0xFFFF):
                 continue
             character = "-" if code == 2 else chr(code)  # 2: pdfium's sign for a hyphen at the end of a line
@@ -300,10 +309,10 @@ def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Bo
     upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3
     as_stored = upright and image.container is None and not turned and not cut
     try:
-        if len(images) > 1:
-            scale = min(wide / (box[2] - box[0]), 6.0)
+        if len(images) > 1 or turned_in_form(image):  # as the page shows it
+            scale = wide / (box[2] - box[0]) if len(images) > 1 else max(wide, high) / max(box[2] - box[0], box[3] - box[1])
             width, height = page.get_size()
-            pixels = page.render(scale=scale, crop=(box[0], height - box[3], width - box[2], box[1])).to_pil()
+            pixels = page.render(scale=min(scale, 6.0), crop=(box[0], height - box[3], width - box[2], box[1])).to_pil()
         elif high < 16:
             return None
         elif as_stored and list(image.get_filters()) == ["DCTDecode"] and (picture := _own_jpeg(image, box)):
@@ -321,6 +330,17 @@ def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Bo
         paper.paste(pixels, mask=pixels.getchannel("A"))
         pixels = paper
     return Picture(box, pixels.convert("RGB"))
+
+
+def turned_in_form(image: pdfium.PdfImage) -> bool:
+    """Does a form that holds the picture turn, lean or mirror it? pdfium's own bitmap of the picture does not know."""
+    holder = image.container
+    while holder is not None:
+        matrix = holder.get_matrix()
+        if matrix.a <= 0 or matrix.d <= 0 or abs(matrix.b) + abs(matrix.c) > 1e-3:
+            return True
+        holder = holder.container
+    return False
 
 
 def _cut(pixels: Image.Image, box: Box, whole: Box) -> Image.Image:

@@ -68,7 +68,7 @@ def pair_figure(
             if caption.texts and letter not in caption.texts:
                 lacking.append(f"panel {letter} is not in the {language} caption")
                 own = min(own, 0.4)
-            elif not caption.texts and len(letters) > 1:
+            elif caption.head and not caption.texts and len(letters) > 1:
                 lacking.append(f"the {language} caption names no panels: its whole text stands here")
                 own = min(own, 0.45)
         image = images[where[letter]] if letter in where else ""

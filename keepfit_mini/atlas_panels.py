@@ -39,12 +39,14 @@ def cut_panels(image: Image.Image, count: int) -> tuple[list[Cell], float]:
 
 
 def white_line(image: Image.Image) -> bool:
-    """Does a line of paper part the picture from side to side? Then it holds several panels."""
+    """Does a line of paper part the picture from side to side, a panel's size on either side? Then it holds several panels."""
     grey = np.asarray(image.convert("L"), np.float32)
     for axis in (0, 1):
-        paper = np.percentile(grey, 4, axis=axis) > 235
+        low, high = np.percentile(grey, [4, 96], axis=axis)
+        paper = (low > 245) & (high - low < EVEN)  # of one colour, and white: a bright layer of a scan is neither
         fifth = len(paper) // 5
-        if paper[fifth : len(paper) - fifth].any() and not paper[fifth : len(paper) - fifth].all():
+        middle = np.flatnonzero(paper[fifth : len(paper) - fifth])
+        if middle.size and not paper[:fifth].all() and not paper[-fifth:].all():
             return True
     return False
 

@@ -23,6 +23,7 @@ from .config import InputError
 
 DPI = 300  # what Tesseract was made for
 LOW_DPI = 72  # pictures are looked for at this resolution
+LONGEST, TALLEST = 5000, 14  # pixels a side of a scan, and inches: a photographed page may say that it is a metre high
 WISHED = ("eng", "chi_sim")
 NUMBERED = re.compile(r"^(?:[国圆团因园囤圈阁冬]\s?)?(?=\d{1,3}[.\-–]\d{1,3}(?:[.\-–]\d{1,3})?\s?(?:[(（A-H]|[㐀-鿿]{3}))")
 FIRST_PANEL = re.compile(r"^\d{1,3}[.\-–]\d{1,3}(?:[.\-–]\d{1,3})?\s?[(（]?A\b")
@@ -59,8 +60,9 @@ def check_languages(ocr: str) -> None:
 
 def read_scan(page: pdfium.PdfPage, here: Page, ocr: str | None) -> None:
     """Fill here.pictures, and here.lines if Tesseract may read. Places are points, as everywhere."""
-    scan = page.render(scale=DPI / 72).to_pil().convert("RGB")
-    to_points = 72 / DPI
+    scale = min(DPI / 72, LONGEST / max(here.width, here.height))
+    scan = page.render(scale=scale).to_pil().convert("RGB")
+    to_points = 1 / scale
     boxes = find_pictures(scan)
     for left, top, right, bottom in boxes:
         box = tuple(v * to_points for v in (left, top, right, bottom))
@@ -74,7 +76,7 @@ def read_scan(page: pdfium.PdfPage, here: Page, ocr: str | None) -> None:
 
 def find_pictures(scan: Image.Image) -> list[tuple[int, int, int, int]]:
     """Boxes (pixels of the scan) of what is dark or coloured over a large area; text is neither large nor dense."""
-    factor = DPI / LOW_DPI
+    factor = max(DPI, max(scan.size) / TALLEST) / LOW_DPI
     small = scan.resize((max(1, round(scan.width / factor)), max(1, round(scan.height / factor))), Image.BOX)
     pixels = np.asarray(small, np.float32)
     paper = np.percentile(pixels, 90, axis=(0, 1))  # the colour of the paper

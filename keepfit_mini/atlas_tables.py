@@ -19,6 +19,8 @@ COLUMNS = {
     PAIRS: ["image", "page", "figure", "panel", "text", "text_zh", "confidence", "notes"],
 }
 COLUMNS[MODALITIES] = ["image", "modality", "modality_confidence", *COLUMNS[PAIRS][1:]]
+NUMBERS = {"page": "a whole number of 1 or more", "confidence": "a number from 0 to 1",
+           "modality_confidence": "a number from 0 to 1"}  # fmt: skip
 LANGUAGES = {"en": "text", "zh": "text_zh"}
 
 
@@ -28,7 +30,10 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of the builder, perhaps corrected by a person, as strings. InputError: a column is gone, a number is none."""
+    """A table of the builder, perhaps corrected by a person, as strings but for NUMBERS.
+
+    InputError: a column is gone, a cell is not such a number.
+    """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -36,11 +41,12 @@ def read_table(path: Path) -> pd.DataFrame:
     for column in COLUMNS[path.name]:
         if column not in frame:
             raise InputError(f"the column `{column}` is gone: put it back", path)
-    for column in ("page", "confidence", "modality_confidence"):
+    for column, wanted in NUMBERS.items():
         if column in frame:
-            numbers = pd.to_numeric(frame[column], errors="coerce")
-            for row in frame.index[numbers.isna()]:
-                raise InputError(f"{column} is {frame[column][row]!r}: give a number", path, row + 2)
+            numbers = pd.to_numeric(frame[column], errors="coerce").astype(float)
+            good = numbers.between(1, 1e9) & (numbers % 1 == 0) if column == "page" else numbers.between(0, 1)
+            for row in frame.index[~good]:
+                raise InputError(f"{column} is {frame[column][row]!r}: give {wanted}", path, row + 2)
             frame[column] = numbers.astype(int) if column == "page" else numbers
     return frame.reset_index(drop=True)
 

@@ -31,7 +31,9 @@ class InputError(ValueError):
 
 
 def script(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Around the main() of a script: what it returns, None being 0; bad input and Ctrl-C are one line each, and 2 and 130."""
+    """Around the main() of a script: what it returns, None being 0. One line each: bad input and files that cannot be read or
+    written, which are 2, and Ctrl-C, which is 130.
+    """
 
     @wraps(main)
     def run(*arguments: Any) -> int:
@@ -39,6 +41,9 @@ def script(main: Callable[..., int | None]) -> Callable[..., int]:
             return main(*arguments) or 0
         except InputError as error:
             print(error, file=sys.stderr)
+            return 2
+        except OSError as error:  # a folder that cannot be written, a full disk, ...
+            print(f"{error.filename or 'input or output'}: {error.strerror or error}: mend it, then try again", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
@@ -172,6 +177,7 @@ class TrainConfig:
     batch_size       public rows a step (B)                  expert_batch_size  expert pairs a step (M), 0 = B
     revision_weight  None = 100, but 1 for variant "revision" (the weight of L_rev)
     targets          which public pairs attract: "category" (all of one category, the paper) or "identity" (plain CLIP)
+    public_texts     "labels": prompts of a row's categories, or "reports": the row's own text (FFA; wants targets "identity")
     public_share     share of the public rows used, expert_share of the expert rows, chosen by the seed
     views            0 augments at each visit; n > 0 computes the frozen stages once for n versions of each picture
     max_bad          share of the rows whose picture may fail to decode before training stops
@@ -195,6 +201,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     revision_weight: float | None = None
     targets: str = "category"
+    public_texts: str = "labels"
     public_share: float = 1.0
     expert_share: float = 1.0
     mixed_precision: str = "no"
@@ -230,6 +237,10 @@ class TrainConfig:
             raise InputError(f"mixed_precision is {self.mixed_precision!r}: give 'no', 'fp16' or 'bf16'")
         if self.targets not in ("category", "identity"):
             raise InputError(f"targets is {self.targets!r}: give 'category' or 'identity'")
+        if self.public_texts not in ("labels", "reports"):
+            raise InputError(f"public_texts is {self.public_texts!r}: give 'labels' or 'reports'")
+        if self.public_texts == "reports" and self.targets != "identity":
+            raise InputError("a report has no category: with public_texts 'reports' give targets 'identity'")
         for name in ("public_share", "expert_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share above 0, up to 1")

@@ -60,7 +60,9 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Found:
-    """A set's folder: how many pictures lie there, how many are empty files, how many were expected (None: not known)."""
+    """A set's folder: how many pictures lie there, how many of them are empty files or links to nothing, how many were expected
+    (None: not known).
+    """
 
     folder: Path
     pictures: int
@@ -138,7 +140,7 @@ def count(one: DataSet, folder: Path) -> Found:
     below = walk(folder)
     if not below:
         raise InputError("holds no picture: unpack the set there, or give a folder that is not there yet to download to", folder)
-    empty = sum((folder / path).stat().st_size == 0 for path in below)
+    empty = sum(not (folder / path).is_file() or (folder / path).stat().st_size == 0 for path in below)
     return Found(folder, len(below), empty, one.pictures)
 
 

@@ -80,7 +80,7 @@ def near(a: np.ndarray, b: np.ndarray, distance: int) -> list[tuple[int, int, in
 
 
 class Pictures:
-    """One manifest: its different pictures, what can be opened of them, and hashes that are computed once."""
+    """One manifest: its different pictures, what can be opened of them, and hashes that are computed once a kind."""
 
     def __init__(self, path: str | Path, root: str | Path | None = None, column: str | None = None, pattern: str | None = None):
         self.path = Path(path)
@@ -95,13 +95,14 @@ class Pictures:
             except InputError:  # absent, or in a folder that may not be looked into: names still tell
                 self.files.append(None)
         self.absent = self.files.count(None)
-        self.bits: np.ndarray | None = None
+        self.hashes: tuple[str, int] | None = None  # kind and size of those in bits
+        self.bits = np.zeros((0, 0), dtype=bool)
         self.hashed: list[int] = []
         self.unreadable = 0
 
     def hash(self, likeness: Likeness, progress: bool = True) -> None:
-        if self.bits is None:
-            bits = []
+        if self.hashes != (likeness.kind, likeness.hash_size):
+            bits, self.hashed, self.unreadable = [], [], 0
             there = [(i, file) for i, file in enumerate(self.files) if file]
             for i, file in tqdm(there, desc=self.path.name, unit="picture", disable=None if progress else True):
                 try:
@@ -113,6 +114,7 @@ class Pictures:
                 bits.append(bits_of(square_inside(picture), likeness))
                 self.hashed.append(i)
             self.bits = np.array(bits).reshape(len(bits), likeness.hash_size**2)
+            self.hashes = likeness.kind, likeness.hash_size
 
 
 def leaks(a: Pictures, b: Pictures, likeness: Likeness | None = Likeness(), progress: bool = True) -> pd.DataFrame:  # noqa: B008
@@ -199,12 +201,26 @@ def another_copy(picture: Image.Image, chance: np.random.Generator) -> Image.Ima
     return Image.open(stream).convert("RGB")
 
 
+def all_pictures(one: Pictures) -> list[Image.Image]:
+    """Every picture that is there. InputError: none is, or one does not decode (a measurement passes nothing over)."""
+    out = []
+    for file in filter(None, one.files):
+        try:
+            out.append(load(file, 512))
+        except UNREADABLE as error:
+            raise InputError(f"does not decode ({error}): mend it, or leave its row out to calibrate", file) from error
+    if not out:
+        raise InputError("not one of its pictures is there: calibrate on sets that have them (--root)", one.path)
+    return out
+
+
 def calibrate(a: Pictures, b: Pictures, seed: int = 0) -> list[dict]:
     """Two sets that share nothing -> for each kind and size of hash: pairs called near by mistake, and copies of a found.
 
     Distances are shares of the bits. "copies" are of another_copy; "between" are pairs of a and b, "within" pairs of a.
+    InputError as all_pictures.
     """
-    there = [[load(file, 512) for file in one.files if file] for one in (a, b)]
+    there = [all_pictures(one) for one in (a, b)]
     chance = np.random.default_rng(seed)
     there.append([another_copy(picture, chance) for picture in there[0]])
     squares = [[square_inside(picture) for picture in some] for some in there]

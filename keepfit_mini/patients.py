@@ -38,7 +38,14 @@ def base_names(frame: pd.DataFrame, column: str) -> list[str]:
 
 
 def patients(frame: pd.DataFrame, column: str | None = None, pattern: str | None = None) -> list[str]:
-    """The patient of each row of read_rows, "" where unknown; with its `source` before it where there is that column.
+    """bare_patients with the row's `source` before them where there is that column."""
+    sources = frame["source"].str.strip().str.lower() if "source" in frame else [""] * len(frame)
+    who = bare_patients(frame, column, pattern)
+    return [f"{source}/{one}" if source and one else one for source, one in zip(sources, who, strict=True)]
+
+
+def bare_patients(frame: pd.DataFrame, column: str | None = None, pattern: str | None = None) -> list[str]:
+    """The patient of each row of read_rows as the manifest calls him, "" where unknown.
 
     column   where it stands; None: `patient`, if there is one
     pattern  regular expression whose first group is the patient in the file name (`orig_name`, else `image`), used where the
@@ -57,9 +64,7 @@ def patients(frame: pd.DataFrame, column: str | None = None, pattern: str | None
     known = frame[given].str.strip().tolist() if given in frame else [""] * len(frame)
     names = base_names(frame, "orig_name" if "orig_name" in frame else "image")
     found = [match[1] or "" if (match := regex.search(name)) else "" for name in names]
-    sources = frame["source"].str.strip().str.lower() if "source" in frame else [""] * len(frame)
-    who = [one or other for one, other in zip(known, found, strict=True)]
-    return [f"{source}/{one}" if source and one else one for source, one in zip(sources, who, strict=True)]
+    return [one or other for one, other in zip(known, found, strict=True)]
 
 
 def groups(frame: pd.DataFrame, who: Sequence[str]) -> list[int]:

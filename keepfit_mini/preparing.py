@@ -24,11 +24,12 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from .config import InputError, write_aside
-from .pictures import UNREADABLE, limit_bad, open_picture, read_picture, stumbling
-from .set_folder import SPLITS, list_pictures, listed_in_csv
+from .pictures import MAX_PIXELS, UNREADABLE, limit_bad, open_picture, read_picture, stumbling
+from .set_folder import SPLITS, list_pictures, listed_in_csv, walk
 
 BATCH = 512  # pictures handed to the workers at a time: the list of what is to be done may be long, the queue is not
 LOOK = 256  # pixels of the longer side of the copy on which the disc is sought
+LONGEST = 65_500  # pixels a side: libjpeg writes no more
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def prepared(path: str | Path, settings: Settings) -> Image.Image:
     """File -> its disc, the shorter side settings.size pixels long, aspect kept.
 
     Where the disc is, a small copy tells: then no more pixels are decoded and resized than are needed (three times as fast).
+    One of pictures.UNREADABLE if it is broken, or so narrow that it would grow beyond what can be read or saved.
     """
     picture = load(path, LOOK)
     box = retina_box(picture) if settings.crop else (0, 0, *picture.size)
@@ -95,6 +97,8 @@ def prepared(path: str | Path, settings: Settings) -> Image.Image:
     picture = picture.crop((round(box[0] * x), round(box[1] * y), round(box[2] * x), round(box[3] * y)))
     scale = settings.size / min(picture.size)
     size = tuple(max(settings.size, round(side * scale)) for side in picture.size)
+    if max(size) > LONGEST or size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"too narrow: with a shorter side of {settings.size} pixels it would be {size[0]} x {size[1]}")
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
@@ -102,6 +106,31 @@ def stamp(path: str | Path, settings: Settings) -> bytes:
     """What a prepared picture was made of and how: stands in the JPEG, so that a later run knows a right one."""
     state = Path(path).stat()
     return f"keepfit_mini {settings.size} {settings.quality} {settings.crop} {state.st_size} {state.st_mtime_ns}".encode()
+
+
+def stamped(path: Path) -> bool:
+    """Whether an earlier run made this picture, whatever of."""
+    try:
+        with open_picture(path) as picture:
+            comment = picture.info.get("comment", b"")
+    except UNREADABLE:
+        return False
+    return isinstance(comment, bytes) and comment.startswith(b"keepfit_mini ")
+
+
+def check_out(source: Path, out: Path) -> None:
+    """Both resolved. InputError: originals, or whatever else a person put there, could be overwritten.
+
+    A run that broke off has left no manifest yet, but its pictures are stamped.
+    """
+    pictures = out / "pictures"
+    if source.is_relative_to(pictures.resolve()):
+        raise InputError("the originals lie in its pictures/ and would be overwritten: choose another folder to write to", out)
+    if out == source or (out.exists() and not (out.is_dir() and (pictures.is_dir() or not any(out.iterdir())))):
+        raise InputError("is not a folder that this made: choose another one to write to", out)
+    there = walk(pictures)
+    if there and not any(stamped(pictures / one) for one in there):
+        raise InputError("the pictures there are not of this program's making: choose another folder to write to", pictures)
 
 
 def prepare_one(job: tuple[str, str], settings: Settings) -> str:
@@ -168,15 +197,15 @@ def prepare(
     columns  which of its columns hold "image", "label", "text", "patient"; a label may be several joined by ;
     merge    a picture in several rows gets all their labels; else such rows are refused
     workers  processes (1: this one). name: the manifest's `source`, None = the folder's name
-    Returns {"made", "kept", "bad", "rows"}. InputError: nothing there, a missing picture, more than max_bad that do not decode.
+    Returns {"made", "kept", "bad", "rows"}. InputError: nothing there, a missing picture, more than max_bad that do not decode,
+    an `out` whose pictures no earlier run made.
     """
     settings, source, out = settings or Settings(), Path(source).resolve(), Path(out).resolve()
     if not source.is_dir():
         raise InputError("no such folder: give the folder that holds the original pictures", source)
     if not 0 <= max_bad <= 1 or workers < 1:
         raise InputError(f"--max-bad {max_bad}, --workers {workers}: give a share from 0 to 1, and 1 process or more")
-    if out == source or (out.exists() and not (out.is_dir() and ((out / "pictures").is_dir() or not any(out.iterdir())))):
-        raise InputError("is not a folder that this made: choose another one to write to", out)
+    check_out(source, out)
     frame = listed_in_csv(Path(table), source, out, columns or {}, merge) if table else list_pictures(source, out)
     below = frame["below"].tolist()
     frame["target"] = [str(Path("pictures") / target) for target in targets(below)]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from .config import InputError, write_aside
 from .manifests import picture_paths, read_manifest
-from .patients import groups, patients, read_rows
+from .patients import bare_patients, groups, patients, read_rows
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 DENIED = re.compile(r"\b(?:no|not|without|absence of|free of|rule[sd]? out)\b[^.;]{0,40}$", re.IGNORECASE)
@@ -27,19 +27,22 @@ DENIED = re.compile(r"\b(?:no|not|without|absence of|free of|rule[sd]? out)\b[^.
 def read_sources(
     manifests: Sequence[str | Path], root: str | Path | None = None, column: str | None = None, pattern: str | None = None
 ) -> pd.DataFrame:
-    """Manifests as one frame: every column they have, image (full path), modality, labels (list), text, file, who, group.
+    """Manifests as one frame: every column they have, image (full path), modality, labels (list), text, file, patient, who,
+    group.
 
-    who, group  as patients.patients and patients.groups. InputError: as read_manifest; the same picture in two rows.
+    patient     as patients.bare_patients; a subset says it, and so names the same people as its sources
+    who, group  as patients.patients (without a source: of that manifest alone) and patients.groups
+    InputError: as read_manifest; the same picture in two rows.
     """
     frames = []
     for path in manifests:
         cells = read_rows(path)
-        who = patients(cells, column, pattern)
+        who, bare = patients(cells, column, pattern), bare_patients(cells, column, pattern)
         if "source" not in cells:  # numbers of different manifests are different people
             who = [f"{path}/{one}" if one else "" for one in who]
         for name, values in read_manifest(path, root=root).items():
             cells[name] = values
-        frames.append(cells.assign(who=who))
+        frames.append(cells.assign(patient=bare, who=who))
     frame = pd.concat(frames, ignore_index=True)
     strings = [name for name in frame if name not in ("labels", "attributes", "row")]
     frame[strings] = frame[strings].fillna("")
@@ -135,7 +138,7 @@ def write_subset(
     split) and, with copy, the pictures. Returns the manifests.
 
     root  a folder that readers of the manifest will allow. InputError: out is there already; pictures in a place where a
-    manifest in that folder may not name them (its own folder and below, KEEPFIT_DATA, root).
+    manifest in that folder may not name them (its own folder and below, KEEPFIT_DATA, root); a place that cannot be written.
     """
     out = Path(out).resolve()
     if out.exists():
@@ -149,20 +152,21 @@ def write_subset(
     else:
         names = [Path(os.path.relpath(image, beside)).as_posix() for image in originals]
     rows = columns_to_write(frame, names)
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f"{beside.name}.", suffix=".part", dir=beside.parent))
+    part = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)  # before the pictures are looked for: paths are relative to it
+        if one:
+            picture_paths(names, range(2, len(names) + 2), out, root)
+            write_aside(out, rows.to_csv(index=False))
+            return [out]
+        part = Path(tempfile.mkdtemp(prefix=f"{out.name}.", suffix=".part", dir=out.parent))
         part.chmod(0o755)
         if copy:
             (part / "pictures").mkdir()
             for name, image in zip(names, originals, strict=True):
                 shutil.copyfile(image, part / name)
-        else:  # relative paths are those of the folder that comes here, which need not be there yet
-            place = out if one else part / "manifest.csv"
-            picture_paths(names, range(2, len(names) + 2), place, root)
-        if one:
-            write_aside(out, rows.to_csv(index=False))
-            return [out]
+        else:  # relative paths are those of the folder that comes here
+            picture_paths(names, range(2, len(names) + 2), part / "manifest.csv", root)
         splits = sorted(set(rows["split"]))
         files = {f"{name}.csv": rows[rows["split"] == name] for name in splits} if separate else {"manifest.csv": rows}
         for name, some in files.items():
@@ -175,16 +179,20 @@ def write_subset(
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror or error}): make room, or choose another folder", out) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part:
+            shutil.rmtree(part, ignore_errors=True)
     return [out / name for name in files]
 
 
 def columns_to_write(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """The manifest's columns first, then what else the sources had."""
+    """The manifest's columns first, then what else the sources had.
+
+    Patients are called what their sources call them: without a `source`, equal numbers of two manifests look like one person.
+    """
     old = frame["orig_name"] if "orig_name" in frame else [""] * len(frame)
     frame = frame.assign(
         orig_name=[name or Path(image).name for name, image in zip(old, frame["image"], strict=True)],
-        image=names, label=[";".join(labels) for labels in frame["labels"]], patient=frame["who"],
+        image=names, label=[";".join(labels) for labels in frame["labels"]],
     )  # fmt: skip
     first = ["image", "modality", "label", "text", "finding", "split", "patient", "orig_name"]
     gone = {*first, "labels", "attributes", "file", "row", "who", "group", "caption", "categories", "atributes"}

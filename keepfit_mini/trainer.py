@@ -52,7 +52,8 @@ def pretrain(
 ) -> KeepFIT:
     """Pretrain on manifests and return the model, which also lies in the folder `out`.
 
-    public  manifests with labels; expert  manifests with captions (None for variant "public-only")
+    public  manifests with labels, or with reports (TrainConfig.public_texts)
+    expert  manifests with captions (None for variant "public-only")
     resume  go on with `out` from its last checkpoint, with the settings that it was begun with
             (run_settings.py says which are taken from train_config)
     cache   a folder where what frozen stages give is kept for the next run (frozen_stages.py)
@@ -74,7 +75,8 @@ def pretrain(
     if t.uses_experts and not expert:
         raise InputError(f"variant {t.variant} needs an expert side: give --expert, or --variant public-only")
 
-    public_frame = exclude_categories(read_manifests(public, "label", root), t.exclude_categories)
+    reports = t.public_texts == "reports"
+    public_frame = exclude_categories(read_manifests(public, "text" if reports else "label", root), t.exclude_categories)
     if public_frame.empty:
         raise InputError(f"no public row is left after excluding {', '.join(t.exclude_categories)}: exclude less")
     if len(public_frame) < 2:
@@ -88,7 +90,8 @@ def pretrain(
         expert_frame = drop_undecodable(keep_share(read_manifests(expert, "text", root), t.expert_share, t.seed), t.max_bad)
 
     set_seed(t.seed)
-    texts = list(public_frame["labels"].explode().unique()) + (list(expert_frame["text"]) if t.uses_experts else [])
+    texts = list((public_frame["text"] if reports else public_frame["labels"].explode()).unique())
+    texts += list(expert_frame["text"]) if t.uses_experts else []
     model_config = dataclasses.replace(model_config, fusion="fusion" in t.variant)
     model = KeepFIT(model_config, texts=texts)
     accelerator = Accelerator(mixed_precision=t.mixed_precision)
@@ -103,7 +106,7 @@ def pretrain(
     if t.uses_experts:
         expert_set = Pictures(expert_frame, size, t.seed, prompts=False, augmented=False, views=t.views, cache=room)
         room -= expert_set.resized.bytes
-    public_set = Pictures(public_frame, size, t.seed, prompts=True, augmented=t.augment, views=t.views, cache=room)
+    public_set = Pictures(public_frame, size, t.seed, prompts=not reports, augmented=t.augment, views=t.views, cache=room)
     run = Run(out, model, t, accelerator, public_set, expert_set, progress, cache)
     run.begin(resume, {"public": fingerprint(public_frame), "expert": fingerprint(expert_frame)})
     run.train()

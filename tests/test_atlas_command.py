@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import fpdf
@@ -21,6 +22,9 @@ from keepfit_mini.atlas import build_atlas
 from keepfit_mini.atlas_score import small
 from keepfit_mini.drawn_atlas import draw_book
 from keepfit_mini.phantom import draw
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data_scripts"))
+from build_mm_retinal import main as join_books  # noqa: E402
 
 
 def chart() -> Image.Image:
@@ -84,7 +88,7 @@ def bad_book(kind: str, path: Path, good: Path) -> None:
         ("0 bytes", "empty.*again"),
         ("text file", "not a whole PDF.*again"),
         ("missing", "no such book.*give"),
-        ("folder", "no such book.*give"),
+        ("folder", "is a folder.*give"),
     ],
 )
 @pytest.mark.parametrize("existing", [False, True])
@@ -127,6 +131,20 @@ def test_the_command_builds_and_goes_on(tmp_path, capsys):
     assert main(["build-atlas", str(pdf), "--out", str(tmp_path / "a b" / "atlas"), "--start", "align"]) == 0
     assert cells(tmp_path / "a b" / "atlas" / "manifest.csv")["text"].tolist() == ["A normal fundus."]
     assert cells(tmp_path / "a b" / "atlas" / "manifest.csv")["source"].tolist() == ["small"]
+
+
+def test_books_are_joined_in_a_folder_of_their_own(tmp_path, capsys):
+    pdf = printed(tmp_path / "small.pdf", draw("CFP", "normal", seed=1).image, "Figure {}. A normal fundus.")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.csv").write_text("image,label\n")
+    before = content(tmp_path)
+    for out, words in (("mine", "mine/manifest.csv: was not joined here"), ("small.pdf", "small.pdf: is a file")):
+        assert join_books([str(pdf), "--out", str(tmp_path / out)]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and words in lines[0] and content(tmp_path) == before, lines
+    for _ in range(2):  # an earlier one is replaced
+        assert join_books([str(pdf), "--out", str(tmp_path / "joined")]) == 0
+        assert cells(tmp_path / "joined" / "manifest.csv")["image"].str.startswith("small/pictures/").tolist() == [True]
 
 
 # ------------------------------------------------------------------------------------------- pages that are drawn oddly

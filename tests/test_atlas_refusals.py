@@ -23,7 +23,7 @@ def out(own_book, tmp_path) -> Path:
 
 def after(out: Path, start: str, before: pd.DataFrame, changed: set[str]) -> pd.DataFrame:
     """Build on; every row but those of `changed` pictures is what it was. -> the new manifest by picture."""
-    build_atlas(out / "no-longer-needed.pdf", out, start=start, progress=False)
+    build_atlas(out / "no longer needed" / "own.pdf", out, start=start, progress=False)
     now = cells(out / "manifest.csv")
     same = [column for column in CONTRACT if column in now]
     old, new = (t[~t["image"].isin(changed)].sort_values("image")[same].reset_index(drop=True) for t in (before, now))
@@ -115,7 +115,7 @@ def refuse(out: Path, start: str, words: str) -> None:
     """InputError of one line that says so, `out` as it was and nothing beside it."""
     before = content(out)
     with pytest.raises(kf.InputError, match=words) as error:
-        build_atlas(out / "book.pdf", out, start=start, progress=False)
+        build_atlas(out / "own.pdf", out, start=start, progress=False)
     assert "\n" not in str(error.value)
     assert content(out) == before and names(out.parent) == [out.name]
 
@@ -131,12 +131,15 @@ def test_a_column_that_is_gone(out, table, column):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize(("column", "value"), [("page", "three"), ("page", ""), ("confidence", "high")])
+@pytest.mark.parametrize(("column", "value"), [
+    ("page", "three"), ("page", ""), ("page", "inf"), ("page", "2.5"), ("page", "0"), ("page", "1e30"),
+    ("confidence", "high"), ("confidence", "7"), ("confidence", "-0.1"), ("confidence", "nan"),
+])  # fmt: skip
 def test_a_number_that_is_none(out, table, column, value):
     frame = cells(out / table)
     frame.loc[2, column] = value
     correct(out / table, frame)
-    refuse(out, TABLES[table], rf"{table}, row 4: {column}")
+    refuse(out, TABLES[table], rf"{table}, row 4: {column} is .*: give a (whole )?number")
 
 
 @pytest.mark.parametrize("table", ["1_pictures.csv", "2_pairs.csv"])

@@ -149,6 +149,10 @@ def test_a_folder_is_looked_through_first(tmp_path, capsys):
     assert main(["hrf", "--folder", str(tmp_path / "mine")]) == 0
     assert "mine: found 3 of 45 pictures; 2 of them are empty files" in capsys.readouterr().out
     assert "found 3 of a number not known" in str(get("den", tmp_path / "mine"))
+    (tmp_path / "mine" / "0" / "gone.jpg").symlink_to("nowhere")
+    assert main(["hrf", "--folder", str(tmp_path / "mine")]) == 0
+    assert "found 4 of 45 pictures; 3 of them are empty files" in capsys.readouterr().out
+    (tmp_path / "mine" / "0" / "gone.jpg").unlink()
     for i in range(60):
         (tmp_path / "mine" / f"mask{i}.png").write_bytes(b"x")
     assert "found 63 of 45 pictures (masks" in str(get("hrf", tmp_path / "mine"))

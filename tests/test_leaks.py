@@ -186,6 +186,31 @@ def test_without_imagehash_names_still_tell(two, monkeypatch, capsys):
     assert main([*map(str, two), "--no-near"]) == 0
 
 
+def test_another_likeness_is_computed_anew(two):
+    likenesses = Likeness("phash", 16, 32), Likeness("phash", 8, 8), Likeness("dhash", 8, 8), Likeness("dhash", 8, 3)
+    a, b = map(Pictures, two)
+    (two[0].parent / "a9.png").write_bytes(b"")
+    for likeness in likenesses:
+        fresh = leaks(*map(Pictures, two), likeness, progress=False)
+        pd.testing.assert_frame_equal(leaks(a, b, likeness, progress=False), fresh)
+        assert a.bits.shape == (19, likeness.hash_size**2) and len(a.hashed) == 19 and a.unreadable == 1
+
+
+def test_calibration_wants_pictures_that_decode(two, tmp_path, capsys):
+    absent = manifest(tmp_path / "absent.csv", [{"image": "none.png", "label": "x"}])
+    (two[1].parent / "b22.png").write_bytes(b"junk")
+    for other, words in ((two[1], "b22.png: does not decode"), (absent, "absent.csv: not one of its pictures is there")):
+        assert main([str(two[0]), str(other), "--calibrate", str(tmp_path / "c.json")]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and words in lines[0] and not (tmp_path / "c.json").exists(), lines
+
+
+def test_a_file_that_cannot_be_written_is_one_line(two, capsys):
+    assert main([*map(str, two), "--no-near", "--out", str(two[0] / "pairs.csv")]) == 2  # below a file
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "m.csv: " in lines[0] and lines[0].endswith("mend it, then try again"), lines
+
+
 def test_calibration_tells_good_hashes_from_bad(two, tmp_path, capsys):
     clean = manifest(tmp_path / "b" / "clean.csv", [{"image": f"b{i}.png", "label": "x"} for i in range(20, 40)])
     assert main([str(two[0]), str(clean), "--calibrate", str(tmp_path / "c.json")]) == 0

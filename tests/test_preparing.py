@@ -216,6 +216,51 @@ def test_refusals(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def content(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_originals_in_pictures_are_never_overwritten(tmp_path, capsys):
+    for name in ("set/pictures/1.png", "set/pictures/deep/2.png", "set/pictures/3.jpg", "set/pictures/pictures/3.jpg"):
+        originals(tmp_path, [name])
+    whole, before = tmp_path / "set", content(tmp_path)
+    for source, out, words in (
+        (whole / "pictures", whole, "set: the originals lie in its pictures/"),
+        (whole / "pictures" / "deep", whole, "set: the originals lie in its pictures/"),
+        (tmp_path, whole, "set/pictures: the pictures there are not of this program's making"),
+        (whole, whole / "pictures", "pictures/pictures: the pictures there are not of this program's making"),
+    ):
+        assert main([str(source), "--out", str(out), "--size", "32", "--workers", "1"]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and words in lines[0], lines
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "pictures").symlink_to(whole / "pictures")
+    with pytest.raises(kf.InputError, match="would be overwritten"):
+        prepare(whole / "pictures", tmp_path / "link", Settings(size=32), progress=False)
+    assert content(whole) == {path: data for path, data in before.items() if path.is_relative_to(whole)}
+
+
+def test_a_run_inside_its_source_that_broke_off_is_gone_on_with(tmp_path):
+    source = originals(tmp_path / "in", ["x/1.png", "x/2.png"])
+    prepare(source, source / "out", Settings(size=32), progress=False)
+    (source / "out" / "manifest.csv").unlink()
+    (source / "out" / "pictures" / "x" / "1.jpg").write_bytes(b"")
+    done = prepare(source, source / "out", Settings(size=32), progress=False)
+    assert done == {"made": 1, "kept": 1, "bad": 0, "rows": 2}
+
+
+def test_a_strip_that_would_grow_absurdly_is_passed_over(tmp_path, capsys):
+    source = originals(tmp_path / "in", ["1.png"])
+    Image.new("RGB", (30_000, 10), "white").save(source / "strip.png")
+    Image.new("RGB", (64, 2_000), "white").save(source / "many.png")
+    for name, size, words in (("strip.png", 512, "1536000 x 512"), ("many.png", 2048, "2048 x 64000")):
+        with pytest.raises(ValueError, match=f"too narrow: .* it would be {words}"):
+            prepared(source / name, Settings(size=size))  # a side too long, or too many pixels
+    assert main([str(source), "--out", str(tmp_path / "out"), "--workers", "1", "--max-bad", "0.5"]) == 0
+    assert "strip.png does not decode (too narrow" in capsys.readouterr().err
+    assert [row["orig_name"] for row in rows(tmp_path / "out")] == ["1.png", "many.png"]
+
+
 def test_speed_is_measured(tmp_path, capfd):
     report = tmp_path / "speed.json"
     assert main(["--measure", "3", "--workers", "1", "--report", str(report)]) == 0

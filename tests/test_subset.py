@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import keepfit_mini as kf
+from keepfit_mini.leaks import Pictures, leaks
 from keepfit_mini.patients import groups, patients, read_rows
 from keepfit_mini.subset import SHARES, choose, read_sources, shows, split_groups, write_subset
 
@@ -88,6 +89,43 @@ def test_pictures_stay_or_are_copied(eyes, place, capsys):
             assert Path(image).read_bytes() == (eyes.parent / old).read_bytes()
     assert main([str(eyes), "--out", str(place / "far"), *names, "--copy"]) == 2
     assert "far: exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["ODIR", None])
+def test_a_subset_and_its_original_share_patients(place, source):
+    rows = [{"image": f"{n}_{side}.png", "label": "x"} for n in range(10) for side in ("left", "right")]
+    rows += [{"image": f"scan{n}.png", "label": "x", "patient": f"p{n}"} for n in range(3)]
+    original = manifest(place / "m.csv", [{**row, "source": source} if source else row for row in rows])
+    assert main([str(original), "--out", str(place / "copy"), "--copy"]) == 0
+    subset = place / "copy" / "manifest.csv"
+    assert set(table(subset)["patient"]) == {*map(str, range(10)), "p0", "p1", "p2"}  # no source, no path of this machine
+    pairs = leaks(Pictures(original), Pictures(subset), None)
+    shared = pairs[pairs["kind"] == "patient"]
+    assert len(shared) == 23 and shared["what"].nunique() == 13
+    again = read_sources([subset])
+    assert again["group"].nunique() == 13
+
+
+def test_people_of_two_manifests_with_one_number_are_two(place):
+    both = [manifest(place / name / "m.csv", [{"image": f"{n}_left.png", "label": "x"} for n in range(3)]) for name in "ab"]
+    frame = read_sources(both)
+    assert frame["group"].nunique() == 6 and frame["patient"].tolist() == ["0", "1", "2"] * 2
+
+
+def test_what_cannot_be_written_is_one_line(eyes, place, capsys):
+    for out, more in ((eyes / "x.csv", []), (eyes / "deep" / "x", ["--copy"])):  # below a file
+        assert main([str(eyes), "--out", str(out), *more]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and "cannot be written" in lines[0], lines
+    assert sorted(path.name for path in place.iterdir()) == ["eyes"]
+
+
+def test_a_csv_needs_no_folder_beside_it(eyes, place, monkeypatch):
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *_, **__: pytest.fail("a temporary folder was made"))
+    assert main([str(eyes), "--out", str(eyes.parent / "x.csv")]) == 0 and len(table(eyes.parent / "x.csv")) == 200
+    monkeypatch.setenv("KEEPFIT_DATA", str(eyes.parent))
+    assert main([str(eyes), "--out", str(place / "new" / "x.csv")]) == 0 and len(kf.read_manifest(place / "new" / "x.csv")) == 200
+    assert [path.name for path in (place / "new").iterdir()] == ["x.csv"]
 
 
 def test_rows_of_a_book(place):
