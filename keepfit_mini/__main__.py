@@ -140,6 +140,23 @@ def predict(args) -> None:
     print(f"picture: {args.out} (a teaching model, not for clinical use)")
 
 
+def train_reports(args) -> None:
+    from .report_files import train
+
+    train(args.studies, args.out, args.encoder, args.preset, args.language, args.epochs, args.seed, args.missing)
+    if first_process():
+        print(f"finished: {args.out}")
+
+
+def generate_reports(args) -> None:
+    from .report_files import generate
+
+    rows = generate(args.run, args.images, args.out, args.width, args.split, args.missing)
+    for row in rows[:5]:
+        print(f"{row['study']}: {row['report']}")
+    print(f"{len(rows)} reports: {args.out} (a teaching model, not for clinical use)")
+
+
 def reproduce(args) -> None:
     from .reproduce import reproduce, tables
     from .results import write_table
@@ -291,6 +308,25 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--classes", required=True, help="class names, comma between")
     c.add_argument("--prompts", choices=("names", "descriptions", "both"), default="both", help="what a class vector is made of")
     c.add_argument("--out", type=Path, default=Path("prediction.png"), help="picture to write")
+
+    c = command(train_reports, "learn to write reports of angiograms from studies in FFA-IR's layout", "train-reports")
+    c.add_argument("--studies", type=Path, required=True, metavar="JSON", help="annotation with train and val studies")
+    c.add_argument("--encoder", metavar="RUN", help="a pretrained KeepFIT whose image encoder is gone on with [a random one]")
+    c.add_argument("--preset", choices=("mini", "paper"), default="mini", help="size of the writer and how it learns")
+    c.add_argument("--language", choices=("en", "zh"), default="en", help="of the reports")
+    c.add_argument("--epochs", type=int, help="passes over the train studies [preset]")
+    c.add_argument("--seed", type=whole_number, default=0, help="seed of everything random")
+    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a picture that is not there")
+    c.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder to make")
+
+    c = command(generate_reports, "write reports for angiograms (not for clinical use)", "generate-reports")
+    c.add_argument("run", metavar="RUN", help="run folder of train-reports")
+    c.add_argument("--images", type=Path, nargs="+", required=True, metavar="PATH",
+                   help="pictures of one study, a folder for each study, or an annotation in FFA-IR's layout")  # fmt: skip
+    c.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .csv, .json or .txt")
+    c.add_argument("--width", type=int, default=3, help="of the beam; 1 is greedy")
+    c.add_argument("--split", choices=("train", "val", "test"), default="test", help="of an annotation")
+    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a lost picture")
 
     c = command(reproduce, "run what a table of the paper still lacks, then write it; may be interrupted and repeated")
     c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, or all")

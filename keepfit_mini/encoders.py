@@ -138,9 +138,16 @@ class ImageEncoder(nn.Module):
 
     def trained(self, x: Tensor) -> Tensor:
         """What `frozen` returned -> features (B, width)."""
+        return self._rest(x).mean(dim=(2, 3))
+
+    def _rest(self, x: Tensor) -> Tensor:
         for stage in self.stages()[self.frozen_stages :]:
             x = stage(x)
-        return x.mean(dim=(2, 3))
+        return x
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """(B,3,H,W) in [0,1] -> the last stage before its average over places: (B, width, h, w), what a report looks at."""
+        return self._rest(self.frozen(pixels))
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.trained(self.frozen(pixels))

@@ -1,0 +1,113 @@
+"""The commands train-reports and generate-reports: files in, a file of reports out.
+
+Not about: how a report is learned (report_training.py) or written (report_generation.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from .config import PRESETS, InputError, write_aside
+from .model import KeepFIT
+from .report_generation import PAPER, ReportConfig, ReportModel, write_reports
+from .report_search import mean_log_likelihood
+from .report_training import PUBLISHED, ReportTraining, train_reports
+from .studies import read_studies
+
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+ENDINGS = (".csv", ".json", ".txt")
+
+
+SIZES = {"mini": (ReportConfig(), ReportTraining()), "paper": (PAPER, PUBLISHED)}
+
+
+def train(
+    annotation: Path, out: Path, encoder: str | None = None, preset: str = "mini", language: str = "en",
+    epochs: int | None = None, seed: int = 0, missing: str = "refuse",
+) -> ReportModel:  # fmt: skip
+    """Studies of an annotation -> a run folder that writes reports; encoder: a pretrained KeepFIT to begin with."""
+    config, training = SIZES[preset]
+    keepfit = KeepFIT.from_pretrained(encoder) if encoder else None
+    model_config = None if encoder else PRESETS[preset][0]
+    return train_reports(
+        read_studies(annotation, missing=missing, language=language), out, keepfit, model_config,
+        dataclasses.replace(config, language=language),
+        dataclasses.replace(training, seed=seed, epochs=training.epochs if epochs is None else epochs),
+    )  # fmt: skip
+
+
+def studies_named(given: Sequence[Path], split: str = "test", missing: str = "refuse") -> list[tuple[str, list[Path]]]:
+    """What --images names -> (name, pictures) of each study.
+
+    A folder is a study of the pictures in it, in the order of their names (numbers count as numbers); picture files named
+    one by one are one study together, in the order given; a .json is an annotation in FFA-IR's layout, of which `split` is taken.
+    missing  of an annotation: "refuse" a picture that is not there or does not decode, or "drop" it. InputError: nothing there.
+    """
+    found: list[tuple[str, list[Path]]] = []
+    single = [path for path in given if path.suffix.lower() != ".json" and not path.is_dir()]
+    for path in single:
+        if not path.is_file():
+            raise InputError("no such picture or folder: give pictures of one study, folders of pictures, or an annotation", path)
+    if single:
+        found.append((single[0].stem if len(single) == 1 else single[0].parent.name or "study", single))
+    for path in given:
+        if path.is_dir():
+            pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=by_number)
+            if not pictures:
+                inner = any(p.is_dir() for p in path.iterdir())
+                mend = "give the folders in it, one a study" if inner else f"put its pictures there ({', '.join(PICTURES)})"
+                raise InputError(f"holds no picture: {mend}", path)
+            found.append((path.name, pictures))
+        elif path.suffix.lower() == ".json":
+            studies = [study for study in read_studies(path, missing=missing) if study.split == split]
+            if not studies:
+                raise InputError(f"has no study of the {split} split: give --split another", path)
+            found += [(study.id, list(study.images)) for study in studies]
+    return found
+
+
+def by_number(path: Path) -> tuple[int, int, str]:
+    """2.jpg before 10.jpg; names without a number come last."""
+    digits = "".join(c for c in path.stem if c.isdigit())
+    return (0, int(digits), path.name) if digits else (1, 0, path.name)
+
+
+def generate(
+    run: str | Path, images: Sequence[Path], out: str | Path, width: int = 3, split: str = "test", missing: str = "refuse"
+) -> list[dict]:
+    """Write a report for each study into `out` (.csv, .json or .txt) and return the rows.
+
+    A row has study, images, report, mean_log_likelihood (a word) and ended (False: cut at the limit)."""
+    out = Path(out)
+    if out.is_dir() or out.suffix.lower() not in ENDINGS:
+        raise InputError(f"give --out the path of a file that ends in {', '.join(ENDINGS)}", out)
+    if out.parent.exists() and not out.parent.is_dir():
+        raise InputError("the folder of --out is a file: give another path", out)
+    if width < 1:
+        raise InputError(f"the beam's width is {width}: give 1 (greedy) or more")
+    model = ReportModel.load(run)
+    studies = studies_named(images, split, missing)
+    texts, written = write_reports(model, [pictures for _, pictures in studies], width)
+    rows = [
+        {"study": name, "images": [str(picture) for picture in pictures], "report": text,
+         "mean_log_likelihood": round(mean_log_likelihood(how), 4), "ended": how.ended}
+        for (name, pictures), text, how in zip(studies, texts, written, strict=True)
+    ]  # fmt: skip
+    if out.suffix.lower() == ".json":
+        content = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    elif out.suffix.lower() == ".csv":
+        stream = io.StringIO()
+        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows({**row, "images": ";".join(row["images"])} for row in rows)
+        content = stream.getvalue()
+    else:
+        content = "".join(f"{row['study']}\n{row['report']}\n\n" for row in rows)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_aside(out, content)
+    return rows

@@ -1,0 +1,215 @@
+"""Angiograms that describe themselves: several pictures of an eye -> a report (paper section 3.4, the FFA-IR task).
+
+    pictures --KeepFIT's image encoder--> patches of all views --Transformer encoder--> memory (N, P, D)
+    memory, words so far --Transformer decoder--> the next word
+
+The image encoder comes from a pretrained KeepFIT, or is random; it goes on learning at a rate of its own. Not about: the
+layers (report_decoder.py), which word is taken (report_search.py), training (report_training.py).
+
+As published, the patches are averaged over the views ("mean"). Leakage that grows and staining that stays differ in nothing but
+time, which a mean forgets; so views are kept apart by default, each with a mark of its place in the order.
+
+Symbols: N studies, V views of one, P patches (places of the encoder's last stage, of one view or of all), D width, L words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .config import InputError, ModelConfig, check_types, write_aside
+from .encoders import ImageEncoder
+from .model import KeepFIT
+from .pictures import UNREADABLE, fit_square, read_picture
+from .report_decoder import EncoderLayer, ReportDecoder
+from .report_search import Written, search
+from .report_vocabulary import Vocabulary
+
+CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "vocabulary.json"
+
+
+@dataclass
+class ReportConfig:
+    """What writes. The defaults are small; PAPER is as published (section 3.4: d 512, 8 heads, 3 layers).
+
+    language   "en": words; "zh": characters          min_count  a word must be seen so often in the training reports
+    limit      words a report at most                 views      pictures a study at most, evenly spaced in time
+    joined     "apart": the decoder sees each view's patches; "mean": their average over the views (as published)
+    """
+
+    language: str = "en"
+    dim: int = 128
+    heads: int = 4
+    encoder_layers: int = 1
+    layers: int = 2
+    dropout: float = 0.1
+    min_count: int = 3
+    limit: int = 90
+    views: int = 8
+    joined: str = "apart"
+
+    def __post_init__(self):
+        check_types(self)
+        if self.language not in ("en", "zh"):
+            raise InputError(f"language is {self.language!r}: give 'en' or 'zh'")
+        if self.joined not in ("apart", "mean"):
+            raise InputError(f"joined is {self.joined!r}: give 'apart' or 'mean'")
+        for name in ("dim", "heads", "layers", "min_count", "limit", "views"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
+        if self.encoder_layers < 0 or self.dim % self.heads or not 0 <= self.dropout < 1:
+            raise InputError(f"encoder_layers {self.encoder_layers} must be 0 or more, dim {self.dim} a multiple of heads "
+                             f"{self.heads}, dropout {self.dropout} a share under 1")  # fmt: skip
+
+
+PAPER = ReportConfig(dim=512, heads=8, encoder_layers=3, layers=3, joined="mean")
+
+
+class ReportModel(nn.Module):
+    """Pictures -> memory -> words.
+
+    encoder  of a KeepFIT (its weights are copied by the caller's choice); size: pixels a side that it was made for
+    """
+
+    def __init__(self, config: ReportConfig, model_config: ModelConfig, vocabulary: Vocabulary):
+        super().__init__()
+        self.config, self.model_config, self.vocabulary = config, model_config, vocabulary
+        self.image_encoder = ImageEncoder(model_config)
+        self.patch = nn.Linear(self.image_encoder.width, config.dim)
+        self.place = nn.Parameter(torch.randn(self.patches, config.dim) * config.dim**-0.5)
+        self.time = nn.Parameter(torch.randn(config.views, config.dim) * config.dim**-0.5) if config.joined == "apart" else None
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.dim, config.heads, config.dropout) for _ in range(config.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.dim)
+        self.decoder = ReportDecoder(
+            len(vocabulary), config.dim, config.heads, config.layers, config.dropout, config.limit
+        )  # fmt: skip
+
+    @property
+    def patches(self) -> int:
+        """P, of a picture of the config's size."""
+        if not hasattr(self, "_patches"):
+            training, size = self.image_encoder.training, self.model_config.image_size
+            with torch.no_grad():
+                self._patches = self.image_encoder.eval().maps(torch.zeros(1, 3, size, size))[0, 0].numel()
+            self.image_encoder.train(training)
+        return self._patches
+
+    def encode(self, pixels: Tensor, views: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """All views of N studies one after the other (sum of views,3,S,S) in [0,1], views of each -> memory (N,P,D), seen (N,P).
+
+        seen is False where a study has fewer views than another; with views joined by their mean, P is that of one view."""
+        maps = self.image_encoder.maps(pixels).flatten(2).transpose(1, 2)  # (sum of views, places, width)
+        parts = (self.patch(maps) + self.place).split(list(views))
+        if self.time is None:
+            x = torch.stack([part.mean(0) for part in parts])  # (N, P, D)
+            seen = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        else:
+            rows = [(part + self.time[: len(part), None]).flatten(0, 1) for part in parts]  # (V places, D) each
+            x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            length = torch.tensor([len(row) for row in rows], device=x.device)
+            seen = torch.arange(x.shape[1], device=x.device) < length[:, None]
+        for layer in self.layers:
+            x = layer(x, seen)
+        return self.norm(x), seen
+
+    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> Tensor:
+        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W)."""
+        return self.decoder(words, *self.encode(pixels, views))
+
+    # ------------------------------------------------------------------------------------------------ save and load
+
+    def save(self, folder: Path) -> None:
+        """config.json (what else it says stays), vocabulary.json and, last, the weights."""
+        path = folder / CONFIG
+        saved = json.loads(path.read_text()) if path.is_file() else {}
+        settings = {"model": dataclasses.asdict(self.model_config), "report": dataclasses.asdict(self.config)}
+        write_aside(path, json.dumps({**saved, **settings}, indent=2) + "\n")
+        write_aside(folder / WORDS, json.dumps(self.vocabulary.words, ensure_ascii=False) + "\n")
+        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(state, folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
+        (folder / f"{WEIGHTS}.part").replace(folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ReportModel:
+        """A finished run of train_reports. InputError: nothing whole is there, or a run that writes no reports."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError("no such run: give the folder that train-reports wrote", folder)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise InputError(f"no {name} there: give a finished run of train-reports", folder)
+        if not (folder / WORDS).is_file():
+            raise InputError("is no run that writes reports: make one from it with `train-reports --encoder`", folder)
+        try:
+            settings = json.loads((folder / CONFIG).read_text())
+            config, model_config = ReportConfig(**settings["report"]), ModelConfig(**settings["model"])
+            vocabulary = Vocabulary(json.loads((folder / WORDS).read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"config.json or vocabulary.json is not a report run's ({error}): restore it", folder) from error
+        model = cls(config, model_config, vocabulary)
+        try:
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"does not fit config.json ({reason}): train again", folder / WEIGHTS) from error
+        return model.eval()
+
+
+def start_from(model: ReportModel, keepfit: KeepFIT) -> None:
+    """Take over a pretrained image encoder: what is compared in the paper's table 2b."""
+    model.image_encoder.load_state_dict(keepfit.image_encoder.state_dict())
+
+
+def chosen_views(images: Sequence[Path], most: int) -> list[Path]:
+    """At most `most` of a study's pictures, evenly spaced, the first and the last among them."""
+    if len(images) <= most:
+        return list(images)
+    if most == 1:
+        return [images[len(images) // 2]]
+    return [images[round(i * (len(images) - 1) / (most - 1))] for i in range(most)]
+
+
+def read_views(images: Sequence[Path], size: int) -> Tensor:
+    """Pictures of a study -> (V,3,S,S) uint8. InputError: one does not decode."""
+    pixels = []
+    for image in images:
+        try:
+            pixels.append((fit_square(read_picture(image), size) * 255).round().to(torch.uint8))
+        except UNREADABLE as error:
+            raise InputError(f"no readable picture ({error}): give a JPEG, PNG or TIFF, or leave this view out", image) from error
+    return torch.stack(pixels)
+
+
+@torch.inference_mode()
+def write_reports(
+    model: ReportModel, studies: Sequence[Sequence[Path]], width: int = 3, batch_size: int = 32, progress: bool = True
+) -> tuple[list[str], list[Written]]:
+    """Pictures of each study -> its report, and how it was found (report_search.py); width 1 writes greedily.
+
+    InputError: a study without a picture, or a picture that does not decode."""
+    model.eval()
+    device = next(model.parameters()).device
+    for number, images in enumerate(studies, 1):
+        if not images:
+            raise InputError(f"study {number} has no picture: give one or more, or leave it out")
+    found: list[Written] = []
+    bar = tqdm(total=len(studies), desc="writing", unit="report", disable=not progress)
+    with bar:
+        for start in range(0, len(studies), batch_size):
+            part = [chosen_views(images, model.config.views) for images in studies[start : start + batch_size]]
+            pixels = torch.cat([read_views(images, model.model_config.image_size) for images in part])
+            memory, seen = model.encode(pixels.to(device).float() / 255, [len(images) for images in part])
+            found += search(model.decoder, memory, seen, model.config.limit, width)
+            bar.update(len(part))
+    return [model.vocabulary.decode(report.words) for report in found], found

@@ -1,0 +1,230 @@
+"""train_reports(): studies with reports -> a model that writes them, by teacher forcing (paper section 3.4).
+
+Adam with two learning rates, the image encoder's and the rest's; after each epoch the loss on the val studies says whether
+this is the best so far, and the best is what is kept. Not about: the model (report_generation.py), scores (report_scores.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+from tqdm.auto import tqdm
+
+from .config import InputError, ModelConfig, check_types, first_process, versions, write_aside
+from .model import KeepFIT
+from .report_generation import ReportConfig, ReportModel, chosen_views, read_views, start_from
+from .report_vocabulary import PAD, Vocabulary
+from .resized import ResizedPictures
+from .schedule import warmup_cosine
+from .studies import Study
+
+
+@dataclass
+class ReportTraining:
+    """How it learns; as published: 15 epochs, batch 16, Adam at 1e-4, at 5e-5 in the image encoder (PUBLISHED).
+
+    The defaults are for the small model on two cores. augment moves and brightens the train studies' pictures a little, all
+    views of a study alike (never flipped: reports name the side). shuffle gives each study another one's report (a control:
+    nothing of the pictures can be learned).
+    """
+
+    epochs: int = 15
+    batch_size: int = 16
+    lr: float = 1e-3
+    visual_lr: float = 1e-3
+    warmup_epochs: float = 0.5
+    clip_norm: float = 1.0
+    seed: int = 0
+    augment: bool = True
+    shuffle: bool = False
+    mixed_precision: str = "no"
+    cache_gb: float = 2.0
+
+    def __post_init__(self):
+        check_types(self)
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number of 1 or more")
+        for name in ("lr", "visual_lr", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
+
+
+PUBLISHED = ReportTraining(lr=1e-4, visual_lr=5e-5, warmup_epochs=0.0, augment=False)
+MOVE = v2.Compose([v2.RandomAffine(degrees=4, translate=(0.06, 0.06), scale=(0.94, 1.06)), v2.ColorJitter(0.15, 0.15)])
+
+
+class StudyReports(Dataset):
+    """Number -> {"pixels" (V,3,S,S) uint8, "words" (L,)} of one study; resized pictures are kept on disk."""
+
+    def __init__(self, studies: list[Study], reports: list[str], model: ReportModel, cache: float, augment: bool = False):
+        self.images = [chosen_views(study.images, model.config.views) for study in studies]
+        encoded = [model.vocabulary.encode(report, model.config.limit) for report in reports]
+        self.words = [torch.tensor(words) for words, _ in encoded]
+        self.cut = sum(1 for _, beyond in encoded if beyond)  # reports that are longer than the limit
+        self.size, self.augment = model.model_config.image_size, augment
+        self.begin = np.cumsum([0, *map(len, self.images)])
+        self.resized = ResizedPictures(int(self.begin[-1]), self.size, cache)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        rows = range(self.begin[i], self.begin[i + 1])
+        known = [self.resized.get(row) for row in rows]
+        if any(pixels is None for pixels in known):
+            known = list(read_views(self.images[i], self.size))
+            for row, pixels in zip(rows, known, strict=True):
+                self.resized.put(row, pixels)
+        pixels = torch.stack(known)
+        return {"pixels": MOVE(pixels) if self.augment else pixels, "words": self.words[i]}
+
+
+def collate(items: list[dict[str, Tensor]]) -> dict:
+    """-> {"pixels" (sum of views,3,S,S) uint8, "views" [V of each study], "words" (N,L), PAD behind each report}."""
+    return {
+        "pixels": torch.cat([item["pixels"] for item in items]),
+        "views": [len(item["pixels"]) for item in items],
+        "words": torch.nn.utils.rnn.pad_sequence([item["words"] for item in items], batch_first=True, padding_value=PAD),
+    }
+
+
+def loss_of(model: ReportModel, batch: dict) -> Tensor:
+    """Cross-entropy of each next word, mean over the words of the batch, padding left out -> scalar."""
+    words = batch["words"]
+    logits = model(batch["pixels"].float() / 255, batch["views"], words[:, :-1])  # (N, L-1, W)
+    return cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), ignore_index=PAD)
+
+
+def train_reports(
+    studies: list[Study],
+    out: str | Path,
+    encoder: KeepFIT | None = None,
+    model_config: ModelConfig | None = None,
+    config: ReportConfig | None = None,
+    training: ReportTraining | None = None,
+    progress: bool = True,
+) -> ReportModel:
+    """Learn from the train studies, choose the epoch on the val studies, write the run folder `out`, return the model.
+
+    encoder       a pretrained KeepFIT whose image encoder is gone on with; None: a random one of model_config
+    `out` holds config.json, vocabulary.json, metrics.jsonl, model.safetensors. InputError: no train or val study, a study
+    without a report or pictures, `out` not empty.
+    """
+    out, config, training = Path(out), config or ReportConfig(), training or ReportTraining()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("exists already: choose another folder, or delete it", out)
+    parts = {split: [study for study in studies if study.split == split] for split in ("train", "val")}
+    for split, part in parts.items():
+        if not part:
+            raise InputError(f"no study of the {split} split: an annotation needs train and val")
+    texts = {split: [report_of(study, config.language) for study in part] for split, part in parts.items()}
+    set_seed(training.seed)
+    vocabulary = Vocabulary.learn(texts["train"], config.min_count)
+    if training.shuffle:
+        texts = {split: shuffled(part, training.seed) for split, part in texts.items()}
+    model = ReportModel(config, encoder.config if encoder else model_config or ModelConfig(), vocabulary)
+    if encoder is not None:
+        start_from(model, encoder)
+    sets = {
+        split: StudyReports(parts[split], texts[split], model, training.cache_gb * 1e9 / 2, training.augment and split == "train")
+        for split in parts
+    }
+    accelerator = Accelerator(mixed_precision=training.mixed_precision)
+    speak = progress and accelerator.is_main_process
+    if speak and (cut := sum(one.cut for one in sets.values())):
+        print(f"{cut} reports are longer than {config.limit} words: cut there")
+    loaders = {
+        split: DataLoader(one, training.batch_size, shuffle=split == "train", collate_fn=collate,
+                          generator=torch.Generator().manual_seed(training.seed))  # fmt: skip
+        for split, one in sets.items()
+    }
+    model = model.to(memory_format=torch.channels_last)
+    visual = list(model.image_encoder.parameters())
+    others = [p for name, p in model.named_parameters() if not name.startswith("image_encoder.")]
+    groups = [{"params": [p for p in visual if p.requires_grad], "lr": training.visual_lr}, {"params": others, "lr": training.lr}]
+    optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+    schedule = warmup_cosine(optimizer, len(loaders["train"]), training.warmup_epochs, training.epochs)
+    wrapped, optimizer, *prepared = accelerator.prepare(model, optimizer, *loaders.values())
+    train_loader, val_loader = prepared
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent)) if first_process() else None
+    best, lines, begin = float("inf"), [], time.perf_counter()
+    try:
+        for epoch in range(training.epochs):
+            wrapped.train()
+            total, bar = 0.0, tqdm(train_loader, desc=f"epoch {epoch + 1}/{training.epochs}", disable=not speak)
+            for step, batch in enumerate(bar, 1):
+                loss = loss_of(wrapped, batch)
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(wrapped.parameters(), training.clip_norm)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad(set_to_none=True)
+                total += loss.item()
+                bar.set_postfix(loss=f"{total / step:.3f}", val=f"{best:.3f}", refresh=False)
+            val = mean_loss(wrapped, val_loader, accelerator)
+            lines.append({"epoch": epoch, "loss": total / step, "val_loss": val, "seconds": time.perf_counter() - begin})
+            if val < best:
+                best = val
+                if folder is not None:
+                    accelerator.unwrap_model(wrapped).save(folder)
+        accelerator.wait_for_everyone()
+        if folder is not None:
+            finish(folder, out, config, training, lines)
+        accelerator.wait_for_everyone()
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return ReportModel.load(out).to(accelerator.device)
+
+
+def finish(folder: Path, out: Path, config: ReportConfig, training: ReportTraining, lines: list[dict]) -> None:
+    """Complete the run folder and put it where it was asked for."""
+    write_aside(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    saved = json.loads((folder / "config.json").read_text())
+    write_aside(folder / "config.json", json.dumps({**saved, "training": dataclasses.asdict(training), "versions": versions()},
+                                                   indent=2) + "\n")  # fmt: skip
+    folder.chmod(0o755)
+    if out.exists():
+        out.rmdir()  # empty: see above
+    folder.rename(out)
+
+
+@torch.no_grad()
+def mean_loss(model, loader: DataLoader, accelerator: Accelerator) -> float:
+    """Of the batches of a loader, without dropout; the mean over all processes."""
+    model.eval()
+    losses = torch.stack([loss_of(model, batch) for batch in loader]).mean()
+    return float(accelerator.reduce(losses, "mean"))
+
+
+def report_of(study: Study, language: str) -> str:
+    text = study.report if language == "en" else study.report_zh
+    if not text:
+        raise InputError(f"study {study.id!r} has no report in {language!r}: add it or leave the study out")
+    return text
+
+
+def shuffled(reports: list[str], seed: int) -> list[str]:
+    """Each study gets another one's report: a rotation of a random order, so that none keeps its own."""
+    order = np.random.default_rng([seed, 31]).permutation(len(reports))
+    given = np.empty(len(reports), int)
+    given[order] = np.roll(order, 1)
+    return [reports[i] for i in given]

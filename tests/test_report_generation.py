@@ -1,0 +1,218 @@
+"""Pictures to reports: the model, its training, its commands, and what they refuse; how good they are is measured elsewhere."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from keepfit_mini.__main__ import main
+from keepfit_mini.config import PRESETS, InputError
+from keepfit_mini.drawn_studies import draw_studies
+from keepfit_mini.model import KeepFIT
+from keepfit_mini.report_files import studies_named
+from keepfit_mini.report_generation import ReportConfig, ReportModel, chosen_views, write_reports
+from keepfit_mini.report_training import ReportTraining, StudyReports, collate, loss_of, shuffled, train_reports
+from keepfit_mini.report_vocabulary import Vocabulary
+from keepfit_mini.studies import manifest_of, read_studies
+from keepfit_mini.trainer import pretrain
+
+SMALL = ReportConfig(dim=32, heads=2, layers=1, limit=40)
+QUICK = ReportTraining(epochs=2, batch_size=8, lr=3e-3)
+MODEL = dataclasses.replace(PRESETS["mini"][0], image_size=32)
+
+
+@pytest.fixture(scope="module")
+def drawn_studies(tmp_path_factory):
+    return draw_studies(tmp_path_factory.mktemp("studies"), studies=60, size=32, seed=4, progress=False)
+
+
+@pytest.fixture(scope="module")
+def studies(drawn_studies):
+    return read_studies(drawn_studies["annotation"])
+
+
+@pytest.fixture(scope="module")
+def trained(studies, tmp_path_factory):
+    """(model, its run folder)."""
+    out = tmp_path_factory.mktemp("runs") / "reports"
+    return train_reports(studies, out, model_config=MODEL, config=SMALL, training=QUICK, progress=False), out
+
+
+@pytest.fixture
+def model(studies):
+    torch.manual_seed(0)
+    return ReportModel(SMALL, MODEL, Vocabulary.learn([study.report for study in studies]))
+
+
+def test_the_run_folder(trained):
+    model, out = trained
+    assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "metrics.jsonl", "model.safetensors"}
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1] and lines[1]["val_loss"] < lines[0]["val_loss"]
+    settings = json.loads((out / "config.json").read_text())
+    assert settings["report"]["dim"] == 32 and settings["training"]["epochs"] == 2 and "torch" in settings["versions"]
+    assert not list(out.parent.glob(".*"))
+
+
+def test_the_same_seed_gives_the_same_weights(studies, trained, tmp_path):
+    again = train_reports(studies, tmp_path / "b", model_config=MODEL, config=SMALL, training=QUICK, progress=False)
+    for (name, a), b in zip(trained[0].state_dict().items(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_saved_and_loaded_it_writes_the_same(trained, studies):
+    images = [study.images for study in studies[:3]]
+    assert write_reports(ReportModel.load(trained[1]), images, progress=False)[0] == write_reports(
+        trained[0], images, progress=False
+    )[0]
+
+
+def test_a_study_is_written_alike_alone_and_in_company(trained, studies):
+    """Another number of views beside it changes nothing."""
+    three, one = list(studies[0].images), list(studies[1].images[:1])
+    together, how = write_reports(trained[0], [three, one], progress=False)
+    alone = [write_reports(trained[0], [images], progress=False) for images in (three, one)]
+    assert together == [texts[0] for texts, _ in alone]
+    assert how[1].log_likelihood == pytest.approx(alone[1][1][0].log_likelihood, abs=1e-3)
+
+
+@pytest.mark.parametrize("joined", ["apart", "mean"])
+def test_shapes_and_joining(studies, joined):
+    config = dataclasses.replace(SMALL, joined=joined)
+    model = ReportModel(config, MODEL, Vocabulary.learn([study.report for study in studies])).eval()
+    pixels = torch.rand(5, 3, 32, 32)
+    memory, seen = model.encode(pixels, [3, 2])
+    places = model.patches * (3 if joined == "apart" else 1)
+    assert memory.shape == (2, places, 32) and seen.shape == (2, places)
+    swapped, _ = model.encode(pixels[[2, 1, 0, 3, 4]], [3, 2])
+    assert torch.allclose(memory[0], swapped[0], atol=1e-5) == (joined == "mean")  # a mean forgets the order in time
+    torch.testing.assert_close(memory[1], swapped[1])
+
+
+def test_padding_is_no_target(model, studies):
+    batch = collate([StudyReports(studies[:2], ["Leakage."] * 2, model, 0)[0]])
+    longer = {**batch, "words": torch.cat([batch["words"], torch.zeros(1, 5, dtype=torch.long)], 1)}
+    model.eval()
+    torch.testing.assert_close(loss_of(model, batch), loss_of(model, longer))
+
+
+def test_the_encoder_is_taken_over_and_learns(studies, drawn_studies, tmp_path):
+    """FFA pretraining on reports with the same trainer, then the reports from its image encoder."""
+    manifest = drawn_studies["annotation"].parent / "public.csv"
+    manifest_of([study for study in studies if study.split == "train"]).to_csv(manifest, index=False)
+    config = dataclasses.replace(PRESETS["mini"][1], epochs=1, targets="identity", public_texts="reports")
+    keepfit = pretrain(MODEL, config, manifest, drawn_studies["expert"], tmp_path / "pre", progress=False)
+    first = json.loads((tmp_path / "pre" / "metrics.jsonl").read_text().splitlines()[0])
+    assert isinstance(keepfit, KeepFIT) and first["expert"] > 0
+    frozen = dataclasses.replace(QUICK, visual_lr=1e-12, epochs=1)
+    model = train_reports(studies, tmp_path / "a", keepfit, config=SMALL, training=frozen, progress=False)
+    for a, b in zip(keepfit.image_encoder.parameters(), model.image_encoder.parameters(), strict=True):
+        torch.testing.assert_close(a.cpu(), b.cpu(), atol=1e-6, rtol=1e-4)
+    model = train_reports(studies, tmp_path / "b", keepfit, config=SMALL, training=QUICK, progress=False)
+    moved = [not torch.equal(a.cpu(), b.cpu())
+             for a, b in zip(keepfit.image_encoder.parameters(), model.image_encoder.parameters(), strict=True)]  # fmt: skip
+    assert all(moved)
+
+
+def test_shuffled_reports_are_anothers():
+    reports = [str(i) for i in range(20)]
+    given = shuffled(reports, 0)
+    assert sorted(given) == sorted(reports) and not any(a == b for a, b in zip(given, reports, strict=True))
+
+
+def test_views_are_chosen_evenly():
+    assert chosen_views(list("abcde"), 8) == list("abcde")
+    assert chosen_views(list("abcde"), 3) == list("ace")
+    assert chosen_views(list("abcde"), 1) == ["c"]
+
+
+# -------------------------------------------------------------------------------------------------------------- commands
+
+
+def test_generate_reports(trained, drawn_studies, studies, tmp_path, capsys):
+    folders = sorted((drawn_studies["images"]).glob("study*"))[:2]
+    command = ["generate-reports", str(trained[1]), "--images", *map(str, folders), "--out"]
+    assert main([*command, str(tmp_path / "a.json")]) == 0
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert [row["study"] for row in rows] == [folder.name for folder in folders]
+    assert all(len(row["images"]) == 3 and row["mean_log_likelihood"] < 0 for row in rows)
+    assert "2 reports" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "a.csv"), "--width", "1"]) == 0
+    with (tmp_path / "a.csv").open(encoding="utf-8") as file:
+        assert [row["study"] for row in csv.DictReader(file)] == [folder.name for folder in folders]
+    assert main([*command, str(tmp_path / "a.txt")]) == 0
+    assert (tmp_path / "a.txt").read_text().startswith(folders[0].name + "\n" + rows[0]["report"])
+    annotated = ["--images", str(drawn_studies["annotation"]), "--out", str(tmp_path / "b.json")]
+    assert main(["generate-reports", str(trained[1]), *annotated]) == 0
+    assert len(json.loads((tmp_path / "b.json").read_text())) == sum(study.split == "test" for study in studies)
+
+
+def test_pictures_named_one_by_one_are_one_study(tmp_path):
+    for name in ("10.png", "2.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    given = [tmp_path / "10.png", tmp_path / "2.png"]
+    assert studies_named(given) == [(tmp_path.name, given)]
+    assert studies_named([tmp_path])[0][1] == [tmp_path / "2.png", tmp_path / "10.png"]
+
+
+def test_train_reports_by_command(drawn_studies, tmp_path, capsys):
+    command = ["train-reports", "--studies", str(drawn_studies["annotation"]), "--language", "zh", "--epochs", "1", "--out"]
+    assert main([*command, str(tmp_path / "zh")]) == 0
+    assert f"finished: {tmp_path / 'zh'}" in capsys.readouterr().out
+    assert ReportModel.load(tmp_path / "zh").config.language == "zh"
+    assert main([*command, str(tmp_path / "zh")]) == 2
+    assert "exists already" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_generate_reports_refuses(trained, run, drawn_studies, tmp_path, capsys):
+    picture = next(drawn_studies["images"].glob("study*/1.jpg"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    broken = tmp_path / "broken"
+    shutil.copytree(trained[1], broken)
+    (broken / "vocabulary.json").write_text('["a"]')
+    cases = [
+        ([str(run), str(picture), "a.json"], "is no run that writes reports"),
+        ([str(tmp_path / "none"), str(picture), "a.json"], "no such run"),
+        ([str(broken), str(picture), "a.json"], "vocabulary"),
+        ([str(trained[1]), str(tmp_path / "none.jpg"), "a.json"], "no such picture or folder"),
+        ([str(trained[1]), str(tmp_path / "empty"), "a.json"], "holds no picture"),
+        ([str(trained[1]), str(drawn_studies["images"]), "a.json"], "give the folders in it"),
+        ([str(trained[1]), str(tmp_path / "bad.jpg"), "a.json"], "bad.jpg: no readable picture"),
+        ([str(trained[1]), str(picture), "a.xls"], "ends in .csv, .json, .txt"),
+        ([str(trained[1]), str(picture), "bad.jpg/a.json"], "the folder of --out is a file"),
+    ]
+    for (model, images, out), words in cases:
+        assert main(["generate-reports", model, "--images", images, "--out", str(tmp_path / out)]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("keepfit_mini: ") and words in last, (words, last)
+        assert not (tmp_path / "a.json").exists()
+
+
+def test_what_training_refuses(studies, tmp_path):
+    train = [study for study in studies if study.split == "train"]
+    with pytest.raises(InputError, match="no study of the val split"):
+        train_reports(train, tmp_path / "a", model_config=MODEL)
+    silent = [dataclasses.replace(study, report_zh="") for study in studies]
+    with pytest.raises(InputError, match="has no report in 'zh'"):
+        train_reports(silent, tmp_path / "a", model_config=MODEL, config=dataclasses.replace(SMALL, language="zh"))
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"language": "fr"}, "language is 'fr'"), ({"dim": 33}, "multiple of heads"), ({"joined": "sum"}, "joined is 'sum'"),
+     ({"limit": 0}, "limit is 0"), ({"dropout": 1.0}, "share under 1")],
+)  # fmt: skip
+def test_settings_are_checked(change, words):
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(SMALL, **change)
+
+
+def test_long_reports_are_cut_and_counted(model, studies):
+    assert StudyReports(studies[:2], ["dye leaks " * 30, "dye leaks"], model, 0).cut == 1
