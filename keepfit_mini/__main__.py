@@ -161,13 +161,26 @@ def reproduce(args) -> None:
     from .reproduce import reproduce, tables
     from .results import write_table
 
-    names = tables() if args.table == "all" else [args.table]
     args.out = args.out or Path("results/fast" if args.fast else "results")
+    if args.table == "reports":
+        reproduce_reports(args)
+        return
+    names = tables() if args.table == "all" else [args.table]
     reproduce(names, args.out, args.fast, args.data, args.seeds)
     for name in names:
         write_table(name, args.out)
         print((args.out / f"{name}.md").read_text(encoding="utf-8"))
         print(f"written: {args.out / name}.md, {args.out / name}.json, a file a run in {args.out / 'runs'}")
+
+
+def reproduce_reports(args) -> None:
+    from .report_table import reproduce_reports
+
+    if args.data not in (None, ["drawn"]):
+        raise InputError("the table of reports is made of drawn studies: leave --data away")
+    reproduce_reports(args.out, args.fast, args.seeds)
+    print((args.out / "reports.md").read_text(encoding="utf-8"))
+    print(f"written: {args.out / 'reports'}.md, {args.out / 'reports'}.json, a file a run in {args.out / 'report_runs'}")
 
 
 def results(args) -> None:
@@ -329,7 +342,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a lost picture")
 
     c = command(reproduce, "run what a table of the paper still lacks, then write it; may be interrupted and repeated")
-    c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, or all")
+    c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, all; or reports")
     c.add_argument("--fast", action="store_true", help="small drawn eyes, one seed: at most 10 minutes on two cores")
     c.add_argument("--out", type=Path, help="folder of the runs and tables [results; --fast: results/fast]")
     c.add_argument("--data", nargs="+", choices=("drawn", "real", "real-frozen"),

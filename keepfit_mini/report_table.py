@@ -1,0 +1,219 @@
+"""Table 2b of the paper: reports of angiograms, with and without expert pretraining -> DIR/reports.json, DIR/reports.md.
+
+For each seed: drawn studies of its own; the image encoder pretrained on their reports (identity targets) without and with the
+expert pairs; from each, a writer trained on the same studies; scores on the test studies, that nothing was chosen on. Controls:
+a writer that learned another study's report, reports asked for with another patient's pictures, every finding listed for all.
+Studies, weights and order all change with the seed, so the interval over seeds of the paired difference holds all chance.
+Not about: the model and its training (report_generation.py, report_training.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+from scipy.stats import t as student
+from tqdm.auto import tqdm
+
+from .config import PRESETS, InputError, write_aside
+from .drawn_studies import draw_studies
+from .phantom import Finding
+from .phantom_phases import FINDING_PLACES
+from .report_findings import clinical_score, read_findings
+from .report_generation import ReportConfig, ReportModel, read_views, write_reports
+from .report_scores import METEOR_NOTE, SCORES, score_reports
+from .report_search import mean_log_likelihood, search
+from .report_training import ReportTraining, train_reports
+from .studies import Study, manifest_of, read_studies
+from .trainer import pretrain
+
+# variant of pretraining -> its name in the table; None: the encoder begins at random
+PRETRAINED = {"none": "no pretraining", "public-only": "FFA reports", "revision+mixed": "FFA reports + atlas (KeepFIT)"}
+CONTROL = "shuffled reports"  # KeepFIT's encoder, a writer of others' reports
+PAPER = {"FFA-IR": (0.321, 0.211, 0.154, 0.122, 0.198, 0.268, 0.283),
+         "FFA-IR + MM": (0.363, 0.244, 0.171, 0.127, 0.149, 0.302, 0.314)}  # fmt: skip
+CLINICAL = tuple(f"{kind}_{what}" for kind in ("finding", "place", "severity", "exact") for what in ("precision", "recall"))
+CHECKS = ("another_patient_finding_f1", "all_listed_finding_f1", "beam_log_likelihood", "greedy_log_likelihood", "beam_worse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is drawn and learned."""
+
+    studies: int = 3000
+    pixels: int = 64
+    pretrain_epochs: int = 6
+    epochs: int = 24
+
+
+FULL, FAST = Size(), Size(studies=600, pretrain_epochs=2, epochs=8)
+
+
+def reproduce_reports(
+    out: str | Path = "results", fast: bool = False, seeds: Sequence[int] | None = None, progress: bool = True,
+    size: Size | None = None,
+) -> list[dict]:  # fmt: skip
+    """Run what is missing (a file a run in DIR/report_runs), write DIR/reports.json and .md, return the rows.
+
+    fast: 600 studies and one seed, minutes on two cores. A run with other settings is made anew. InputError: `out` is a file.
+    """
+    out, size = Path(out), size or (FAST if fast else FULL)
+    if out.exists() and not out.is_dir():
+        raise InputError("is a file: give --out a folder", out)
+    seeds = list(range(1 if fast else 5)) if seeds is None else list(seeds)
+    variants = [*PRETRAINED, CONTROL]
+    bar = tqdm([(seed, variant) for seed in seeds for variant in variants], desc="runs", disable=not progress)
+    rows = []
+    for seed, variant in bar:
+        bar.set_postfix_str(f"{variant}, seed {seed}")
+        file = out / "report_runs" / f"{'fast' if fast else 'drawn'}-{variant.replace(' ', '-')}-seed{seed}.json"
+        settings = {"size": dataclasses.asdict(size), "report": dataclasses.asdict(ReportConfig()),
+                    "training": dataclasses.asdict(training_of(size, seed, variant))}  # fmt: skip
+        row = known(file, settings)
+        if row is None:
+            row = {"variant": variant, "seed": seed, **one_run(variant, seed, size, out, progress), "settings": settings}
+            write_aside(file, json.dumps(row, ensure_ascii=False, indent=1) + "\n")
+        rows.append({name: value for name, value in row.items() if name not in ("settings", "examples")})
+    write_aside(out / "reports.json", json.dumps({"rows": rows, "differences": differences(rows)}, indent=1) + "\n")
+    write_aside(out / "reports.md", page(rows, size))
+    return rows
+
+
+def training_of(size: Size, seed: int, variant: str) -> ReportTraining:
+    return ReportTraining(epochs=size.epochs, seed=seed, shuffle=variant == CONTROL)
+
+
+def known(file: Path, settings: dict) -> dict | None:
+    try:
+        row = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return row if row.get("settings") == json.loads(json.dumps(settings)) else None
+
+
+# ----------------------------------------------------------------------------------------------------------------- one run
+
+
+def one_run(variant: str, seed: int, size: Size, out: Path, progress: bool) -> dict:
+    """Draw (once a seed), pretrain (once an encoder), train the writer, score it on the test studies."""
+    folder = out / "data" / f"studies-{size.studies}-{size.pixels}-seed{seed}"
+    if not (folder / "annotation.json").is_file():
+        draw_studies(folder, size.studies, size.pixels, seed, progress=progress)
+    studies = read_studies(folder / "annotation.json")
+    encoder_variant = "revision+mixed" if variant == CONTROL else variant
+    encoder = None if encoder_variant == "none" else encoder_of(encoder_variant, seed, size, studies, folder, progress)
+    model_config = dataclasses.replace(PRESETS["mini"][0], image_size=size.pixels)
+    run = out / "models" / f"reports-{size.studies}-{variant.replace(' ', '-')}-seed{seed}"
+    shutil.rmtree(run, ignore_errors=True)
+    begin = time.perf_counter()
+    model = train_reports(studies, run, encoder, model_config, ReportConfig(), training_of(size, seed, variant), progress)
+    seconds = time.perf_counter() - begin
+    scores = measured(model, [study for study in studies if study.split == "test"], progress)
+    return {**scores, "train_seconds": round(seconds, 1)}
+
+
+def encoder_of(variant: str, seed: int, size: Size, studies: list[Study], folder: Path, progress: bool):
+    """A KeepFIT pretrained on the train studies' views and reports, and, in its variant, on the atlas."""
+    manifest, run = folder / "public.csv", folder / "models" / variant
+    manifest_of([study for study in studies if study.split == "train"]).to_csv(manifest, index=False)
+    model_config = dataclasses.replace(PRESETS["mini"][0], image_size=size.pixels)
+    config = dataclasses.replace(PRESETS["mini"][1], variant=variant, seed=seed, epochs=size.pretrain_epochs, targets="identity",
+                                 public_texts="reports", augment=False)  # fmt: skip
+    expert = folder / "expert.csv" if config.uses_experts else None
+    return pretrain(model_config, config, manifest, expert, run, resume=run.is_dir(), progress=progress)
+
+
+def measured(model: ReportModel, test: list[Study], progress: bool) -> dict:
+    """Scores of the test studies' reports, the controls, and a few reports to read."""
+    images, true = [study.images for study in test], [study.findings for study in test]
+    texts, beam = write_reports(model, images, progress=progress)
+    _, greedy = write_reports(model, images, width=1, progress=progress)
+    swapped, _ = write_reports(model, images[1:] + images[:1], progress=progress)
+    row = {name: round(value, 5) for name, value in score_reports(texts, [study.report for study in test]).items()}
+    clinical = clinical_score([read_findings(text) for text in texts], true)
+    row |= {name: round(float(clinical[name]), 5) for name in CLINICAL}
+    everything = [Finding(name, "moderate", places[0]) for name, places in FINDING_PLACES.items()]
+    likely = [[mean_log_likelihood(report) for report in found] for found in (beam, greedy)]
+    row |= {
+        "another_patient_finding_f1": clinical_score([read_findings(text) for text in swapped], true)["finding_f1"],
+        "all_listed_finding_f1": clinical_score([everything] * len(test), true)["finding_f1"],
+        "beam_log_likelihood": mean(likely[0]), "greedy_log_likelihood": mean(likely[1]),
+        "beam_worse": sum(b < g - 1e-6 for b, g in zip(*likely, strict=True)),
+    }  # fmt: skip
+    row |= {name: round(float(row[name]), 5) for name in CHECKS}
+    row["cache_speedup"] = cache_speedup(model, images[:32])
+    examples = [{"study": study.id, "true": study.report, "written": text} for study, text in zip(test[:10], texts, strict=False)]
+    return {**row, "test_studies": len(test), "examples": examples}
+
+
+@torch.inference_mode()
+def cache_speedup(model: ReportModel, images: Sequence) -> float:
+    """How many times faster the search is with keys and values kept."""
+    pixels = torch.cat([read_views(views, model.model_config.image_size) for views in images]).to(model.place.device)
+    memory, seen = model.encode(pixels.float() / 255, [len(views) for views in images])
+    seconds = []
+    for keep in (True, False):
+        begin = time.perf_counter()
+        search(model.decoder, memory, seen, model.config.limit, keep=keep)
+        seconds.append(time.perf_counter() - begin)
+    return round(seconds[1] / seconds[0], 2)
+
+
+# --------------------------------------------------------------------------------------------------------------- the table
+
+
+def differences(rows: list[dict]) -> dict[str, dict]:
+    """metric -> KeepFIT minus FFA reports alone, paired by seed: mean, 95% interval (Student's t over seeds), by seed."""
+    by = {(row["variant"], row["seed"]): row for row in rows}
+    seeds = sorted(seed for variant, seed in by if variant == "revision+mixed" and ("public-only", seed) in by)
+    found = {}
+    for metric in (*SCORES, *CLINICAL):
+        each = [by["revision+mixed", seed][metric] - by["public-only", seed][metric] for seed in seeds]
+        one = {"effect": round(mean(each), 5), "by_seed": [round(value, 5) for value in each]}
+        if len(each) > 1:
+            half = student.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5
+            one["interval"] = [round(mean(each) - half, 5), round(mean(each) + half, 5)]
+        found[metric] = one
+    return found
+
+
+def page(rows: list[dict], size: Size) -> str:
+    """DIR/reports.md."""
+    seeds = len({row["seed"] for row in rows})
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    def spread(values: Sequence[float]) -> str:
+        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+    def table(metrics: Sequence[str], paper: bool) -> list[str]:
+        lines = [line(["pretraining", *metrics]), line(["---"] * (len(metrics) + 1))]
+        for variant in (*PRETRAINED, CONTROL):
+            mine = [row for row in rows if row["variant"] == variant]
+            lines.append(line([PRETRAINED.get(variant, CONTROL), *(spread([row[m] for row in mine]) for m in metrics)]))
+        if paper:
+            lines += [line([f"*paper: {name}*", *(f"{value:.3f}" for value in values)]) for name, values in PAPER.items()]
+        return lines
+
+    found, ends = differences(rows), []
+    for metric in (*SCORES, *CLINICAL):
+        low_high = found[metric].get("interval")
+        interval = f"[{low_high[0]:+.3f}, {low_high[1]:+.3f}]" if low_high else "one seed"
+        ends.append(line([metric, f"{found[metric]['effect']:+.3f}", interval]))
+    checks = [f"* {name.replace('_', ' ')}: {spread([row[name] for row in rows if row['variant'] == 'revision+mixed'])}"
+              for name in (*CHECKS, "cache_speedup", "train_seconds")]  # fmt: skip
+    return "\n".join([
+        "# Reports of angiograms, with and without expert pretraining (table 2b of the paper)", "",
+        f"Drawn angiogram studies: {size.studies} a seed, a tenth of them tested; seeds: {seeds}; mean ± standard deviation.",
+        METEOR_NOTE, "The paper's rows are another model on FFA-IR: they stand here for the pattern, not for the size.", "",
+        *table(SCORES, paper=True), "", "Findings read back from the written reports (report_findings.py):", "",
+        *table(CLINICAL, paper=False), "", "KeepFIT minus FFA reports alone, paired by seed, 95% interval over seeds:", "",
+        line(["metric", "difference", "interval"]), line(["---"] * 3), *ends, "", "Checks, of KeepFIT's writer:", "", *checks, "",
+    ])  # fmt: skip
