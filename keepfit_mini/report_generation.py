@@ -77,13 +77,13 @@ PAPER = ReportConfig(dim=512, heads=8, encoder_layers=3, layers=3, joined="mean"
 class ReportModel(nn.Module):
     """Pictures -> memory -> words.
 
-    encoder  of a KeepFIT (its weights are copied by the caller's choice); size: pixels a side that it was made for
+    model_config  of the KeepFIT whose image encoder this has; pretrained: fetch the weights that it names (ImageNet)
     """
 
-    def __init__(self, config: ReportConfig, model_config: ModelConfig, vocabulary: Vocabulary):
+    def __init__(self, config: ReportConfig, model_config: ModelConfig, vocabulary: Vocabulary, pretrained: bool = False):
         super().__init__()
         self.config, self.model_config, self.vocabulary = config, model_config, vocabulary
-        self.image_encoder = ImageEncoder(model_config)
+        self.image_encoder = ImageEncoder(model_config, pretrained)
         self.patch = nn.Linear(self.image_encoder.width, config.dim)
         self.place = nn.Parameter(torch.randn(self.patches, config.dim) * config.dim**-0.5)
         self.time = nn.Parameter(torch.randn(config.views, config.dim) * config.dim**-0.5) if config.joined == "apart" else None
@@ -91,6 +91,7 @@ class ReportModel(nn.Module):
             EncoderLayer(config.dim, config.heads, config.dropout) for _ in range(config.encoder_layers)
         )
         self.norm = nn.LayerNorm(config.dim)
+        self.tags = nn.Linear(config.dim, len(vocabulary))
         self.decoder = ReportDecoder(
             len(vocabulary), config.dim, config.heads, config.layers, config.dropout, config.limit
         )  # fmt: skip
@@ -123,9 +124,12 @@ class ReportModel(nn.Module):
             x = layer(x, seen)
         return self.norm(x), seen
 
-    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> Tensor:
-        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W)."""
-        return self.decoder(words, *self.encode(pixels, views))
+    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W), and of each word's being in the
+        report at all (N,W). The second come from the pictures alone, and are for learning only."""
+        memory, seen = self.encode(pixels, views)
+        whole = (memory * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)  # (N, D)
+        return self.decoder(words, memory, seen), self.tags(whole)
 
     # ------------------------------------------------------------------------------------------------ save and load
 
