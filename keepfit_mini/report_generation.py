@@ -91,7 +91,6 @@ class ReportModel(nn.Module):
             EncoderLayer(config.dim, config.heads, config.dropout) for _ in range(config.encoder_layers)
         )
         self.norm = nn.LayerNorm(config.dim)
-        self.tags = nn.Linear(config.dim, len(vocabulary))
         self.decoder = ReportDecoder(
             len(vocabulary), config.dim, config.heads, config.layers, config.dropout, config.limit
         )  # fmt: skip
@@ -124,12 +123,9 @@ class ReportModel(nn.Module):
             x = layer(x, seen)
         return self.norm(x), seen
 
-    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W), and of each word's being in the
-        report at all (N,W). The second come from the pictures alone, and are for learning only."""
-        memory, seen = self.encode(pixels, views)
-        whole = (memory * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)  # (N, D)
-        return self.decoder(words, memory, seen), self.tags(whole)
+    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> Tensor:
+        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W)."""
+        return self.decoder(words, *self.encode(pixels, views))
 
     # ------------------------------------------------------------------------------------------------ save and load
 

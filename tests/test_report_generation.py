@@ -100,18 +100,6 @@ def test_padding_is_no_target(model, studies):
     torch.testing.assert_close(loss_of(model, batch), loss_of(model, longer))
 
 
-def test_tags_are_the_words_of_the_report(model, studies):
-    """The second loss asks which words a report has, whatever their order and number, and teaches the pictures alone."""
-    model.eval()
-    reports = ["Leakage in the macula.", "Macula in the leakage the."]
-    batches = [collate([StudyReports(studies[:1], [report], model, 0)[0]]) for report in reports]
-    with_tags, without = [loss_of(model, batch, 1.0) for batch in batches], [loss_of(model, batch) for batch in batches]
-    torch.testing.assert_close(with_tags[0] - without[0], with_tags[1] - without[1])
-    (with_tags[0] - without[0]).backward()
-    assert model.image_encoder.stages()[0][0].weight.grad.abs().sum() > 0
-    assert not any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.decoder.parameters())
-
-
 def test_the_encoder_is_taken_over_and_learns(studies, drawn_studies, tmp_path):
     """FFA pretraining on reports with the same trainer, then the reports from its image encoder."""
     manifest = drawn_studies["annotation"].parent / "public.csv"
