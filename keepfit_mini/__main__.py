@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from .config import PRESETS, VARIANTS, InputError, first_process, write_aside
+from .config import PRESETS, VARIANTS, InputError, check_out, first_process, in_one_line, write_aside
 
 EVALUATIONS = ("zero-shot", "linear-probe", "clip-adapter", "tip-adapter", "tip-adapter-f")  # adapters.PROTOCOLS, and none
 
@@ -210,14 +210,6 @@ def split_classes(text: str) -> list[str]:
     return names
 
 
-def check_out(path: Path, endings: tuple[str, ...]) -> None:
-    """Refuse an output file that cannot be written, before the work is done."""
-    if path.is_dir() or path.suffix.lower() not in endings:
-        raise InputError(f"give --out the path of a file that ends in {' or '.join(endings)}", path)
-    if path.parent.exists() and not path.parent.is_dir():
-        raise InputError("the folder of --out is a file: give another path", path)
-
-
 def local_run(run: str) -> str:
     """A run folder or a hub name; a path that is not there is refused before any network is asked."""
     if not Path(run).is_dir() and (run.count("/") != 1 or run.startswith((".", "/"))):
@@ -368,9 +360,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"keepfit_mini: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # a folder that cannot be written, a full disk, ...
-        place = error.filename or "input or output"
-        print(f"keepfit_mini: {place}: {error.strerror or error}: mend it, then try again", file=sys.stderr)
+    except OSError as error:
+        print(f"keepfit_mini: {in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resume = " Go on with the same command." if args.command == "reproduce" else ""

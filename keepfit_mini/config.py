@@ -42,14 +42,27 @@ def script(main: Callable[..., int | None]) -> Callable[..., int]:
         except InputError as error:
             print(error, file=sys.stderr)
             return 2
-        except OSError as error:  # a folder that cannot be written, a full disk, ...
-            print(f"{error.filename or 'input or output'}: {error.strerror or error}: mend it, then try again", file=sys.stderr)
+        except OSError as error:
+            print(in_one_line(error), file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return 130
 
     return run
+
+
+def in_one_line(error: OSError) -> str:
+    """A folder that cannot be written, a full disk, ..."""
+    return f"{error.filename or 'input or output'}: {error.strerror or error}: mend it, then try again"
+
+
+def check_out(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse an output file that cannot be written, before the work is done."""
+    if path.is_dir() or path.suffix.lower() not in endings:
+        raise InputError(f"give --out the path of a file that ends in {' or '.join(endings)}", path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise InputError("the folder of --out is a file: give another path", path)
 
 
 def write_aside(path: Path, text: str) -> None:

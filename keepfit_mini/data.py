@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from .pictures import UNREADABLE, fit_square, read_picture
+from .pictures import UNREADABLE, read_square
 from .prompts import training_prompt
 from .resized import ResizedPictures
 
@@ -86,7 +86,7 @@ class Pictures(Dataset):
         """Pixels (3,S,S) in [0,1] of one version of a row."""
         pixels = self.resized.get(row)
         if pixels is None:
-            pixels = (fit_square(read_picture(self.images[row]), self.size) * 255).round().to(torch.uint8)
+            pixels = read_square(self.images[row], self.size)
             self.resized.put(row, pixels)
         if self.augmented:
             pixels = augment(pixels, key(self.seed, row, visit))

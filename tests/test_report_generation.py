@@ -184,7 +184,7 @@ def test_what_generate_reports_refuses(trained, run, drawn_studies, tmp_path, ca
         ([str(trained[1]), str(tmp_path / "empty"), "a.json"], "holds no picture"),
         ([str(trained[1]), str(drawn_studies["images"]), "a.json"], "give the folders in it"),
         ([str(trained[1]), str(tmp_path / "bad.jpg"), "a.json"], "bad.jpg: no readable picture"),
-        ([str(trained[1]), str(picture), "a.xls"], "ends in .csv, .json, .txt"),
+        ([str(trained[1]), str(picture), "a.xls"], "ends in .csv or .json or .txt"),
         ([str(trained[1]), str(picture), "bad.jpg/a.json"], "the folder of --out is a file"),
     ]
     for (model, images, out), words in cases:
