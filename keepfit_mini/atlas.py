@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 from .atlas_blocks import drop_running_lines
 from .atlas_folder import BOOK, STEPS, about, check_out, keep_corrected, replace, sign
 from .atlas_layout import figures_of
-from .atlas_pages import Page, Picture, open_book, read_page, save_picture
+from .atlas_pages import Page, open_book, read_page
 from .atlas_pairs import FLAG, pair_figure
+from .atlas_pictures import Picture, save_picture
 from .atlas_printed import captions_of
 from .atlas_tables import CAPTIONS, COLUMNS, LANGUAGES, MODALITIES, PAIRS, PICTURES, noted, read_table, readable, write_table
 from .boxes import area

@@ -13,7 +13,8 @@ from math import prod
 
 from .atlas_blocks import printed_letters, printed_numbers
 from .atlas_order import best_place, letters_at, reading_order, rows_of
-from .atlas_pages import Page, Picture
+from .atlas_pages import Page
+from .atlas_pictures import Picture
 from .atlas_printed import PrintedCaption
 from .boxes import Box, alike, area, between, distance, overlap, spread, union
 

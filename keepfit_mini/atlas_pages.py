@@ -1,14 +1,13 @@
-"""A PDF page -> its pictures and its lines of text with their places (paper section 2.2, step 1).
+"""A PDF page -> its lines of text with their places, and its pictures (paper section 2.2, step 1).
 
 Places are points (1/72 inch) from the page's upper left corner: (left, top, right, bottom). One page is in memory at a time.
-A page without a text layer is read with Tesseract, if that is installed. Not about: which line belongs to which picture
-(atlas_layout.py).
+A page without a text layer is read with Tesseract, if that is installed. Not about: how a picture is taken out
+(atlas_pictures.py), and which line belongs to which (atlas_layout.py).
 """
 
 from __future__ import annotations
 
 import ctypes
-import io
 import math
 import unicodedata
 from collections import Counter
@@ -17,16 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
-from PIL import Image
 
+from .atlas_pictures import Picture, image_objects, joined, picture_of
 from .boxes import Box, area, union
 from .config import InputError
-from .pictures import MAX_PIXELS
 
-SMALLEST = 30.0  # points: what is smaller on both sides is an icon, a bullet, a rule
 FULL_PAGE = 0.6  # a picture that fills more of a page without text is a scan of that page
 BACKGROUND = 0.8  # ... of a page with text: its pictures are looked for in what the page shows
 MIN_CHARS = 8  # fewer characters on a page are no text layer: a page number stamped on a scan
@@ -51,17 +47,6 @@ class Character:
     box: Box
     size: float
     blank: bool
-
-
-@dataclass
-class Picture:
-    """A picture on a page. pixels is emptied once it is saved: a book's pictures do not fit into memory."""
-
-    box: Box
-    pixels: Image.Image | None = None
-    jpeg: bytes | None = None  # the file that the PDF holds, where it needs no change
-    file: str = ""
-    digest: str = ""
 
 
 @dataclass
@@ -109,7 +94,7 @@ def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> P
         here = Page(index + 1, width, height)
         to_page = _upright(page, width, height)
         here.lines = _text_layer(page, to_page)
-        images = _joined(list(_image_objects(page, to_page, width, height)))
+        images = joined(list(image_objects(page, to_page, width, height)))
         covered = max((area(union(boxes)) for _, boxes in images), default=0.0) / (width * height)
         here.scan = covered > FULL_PAGE and sum(len(line.text) for line in here.lines) < MIN_CHARS
         if here.scan or covered > BACKGROUND:  # a scan, perhaps with its text laid over it unseen
@@ -117,7 +102,7 @@ def read_page(book: pdfium.PdfDocument, index: int, ocr: str | None = None) -> P
 
             read_scan(page, here, ocr if here.scan else None)
         else:
-            here.pictures = [picture for one, boxes in images if (picture := _picture(page, one, boxes, to_page))]
+            here.pictures = [picture for one, boxes in images if (picture := picture_of(page, one, boxes, to_page))]
         return here
     finally:
         page.close()
@@ -234,139 +219,3 @@ def _goes_on(line: Box, character: Box) -> bool:
         overlap > 0.4 * min(line[3] - line[1], character[3] - character[1])
         and -0.6 * high < _gap(line, character) < COLUMN_GAP * high
     )
-
-
-# -------------------------------------------------------------------------------------------------------------- pictures
-
-
-def _image_objects(page: pdfium.PdfPage, to_page, width: float, height: float) -> Iterator[tuple[pdfium.PdfImage, Box]]:
-    for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
-        try:
-            boxes = [to_page(*_bounds(image)), (0.0, 0.0, width, height), *(to_page(*clip) for clip in _clips(image))]
-        except pdfium.PdfiumError:
-            continue
-        left, top, right, bottom = (pick(box[k] for box in boxes) for k, pick in enumerate((max, max, min, min)))
-        if right - left >= SMALLEST and bottom - top >= 2:  # a strip may be flat: _joined
-            yield image, (left, top, right, bottom)
-
-
-def _bounds(image: pdfium.PdfImage) -> Box:
-    """Left, bottom, right, top on the page: a picture fills the unit square of its own space."""
-    return _on_page([(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)], image)
-
-
-def _clips(image: pdfium.PdfImage) -> Iterator[Box]:
-    """Left, bottom, right, top on the page of the frames that a picture shows through: its own and those of its forms."""
-    holder = image
-    while holder is not None:
-        clip = raw.FPDFPageObj_GetClipPath(holder)
-        for path in range(max(0, raw.FPDFClipPath_CountPaths(clip)) if clip else 0):
-            points, x, y = [], ctypes.c_float(), ctypes.c_float()
-            for k in range(raw.FPDFClipPath_CountPathSegments(clip, path)):
-                raw.FPDFPathSegment_GetPoint(raw.FPDFClipPath_GetPathSegment(clip, path, k), x, y)
-                points.append((x.value, y.value))
-            if points:
-                yield _on_page(points, holder.container)
-        holder = holder.container
-
-
-def _on_page(corners: list[tuple[float, float]], holder: pdfium.PdfObject | None) -> Box:
-    """Bounds of some points, through every form that holds them."""
-    while holder is not None:
-        matrix = holder.get_matrix()
-        corners = [(matrix.a * x + matrix.c * y + matrix.e, matrix.b * x + matrix.d * y + matrix.f) for x, y in corners]
-        holder = holder.container
-    xs, ys = zip(*corners, strict=True)
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _joined(images: list[tuple[pdfium.PdfImage, Box]]) -> list[tuple[list[pdfium.PdfImage], list[Box]]]:
-    """Pictures that old producers stored in strips: what lies edge to edge, as wide, and flat, is one."""
-    groups: list[tuple[list[pdfium.PdfImage], list[Box]]] = []
-    for image, box in sorted(images, key=lambda one: (round(one[1][0]), one[1][1])):
-        flat = box[3] - box[1] < (box[2] - box[0]) / 2.5
-        if groups and flat:
-            last = groups[-1][1][-1]
-            if abs(last[3] - box[1]) < 1.5 and abs(last[0] - box[0]) < 1.5 and abs(last[2] - box[2]) < 1.5:
-                groups[-1][0].append(image)
-                groups[-1][1].append(box)
-                continue
-        groups.append(([image], [box]))
-    return groups
-
-
-def _picture(page: pdfium.PdfPage, images: list[pdfium.PdfImage], boxes: list[Box], to_page) -> Picture | None:
-    """Pixels as stored, turned and cut as shown; the JPEG itself where that changes nothing. None: not to be decoded."""
-    image, box = images[0], union(boxes)
-    whole = to_page(*_bounds(image))
-    cut = len(images) == 1 and area(box) < 0.98 * area(whole)
-    if min(box[2] - box[0], box[3] - box[1]) < SMALLEST:
-        return None
-    wide, high = image.get_px_size()
-    if not wide >= 16 or wide * high * len(images) > MAX_PIXELS:
-        return None
-    matrix, turned = image.get_matrix(), page.get_rotation()
-    upright = matrix.a > 0 and matrix.d > 0 and abs(matrix.b) + abs(matrix.c) < 1e-3
-    as_stored = upright and image.container is None and not turned and not cut
-    try:
-        if len(images) > 1 or turned_in_form(image):  # as the page shows it
-            scale = wide / (box[2] - box[0]) if len(images) > 1 else max(wide, high) / max(box[2] - box[0], box[3] - box[1])
-            width, height = page.get_size()
-            pixels = page.render(scale=min(scale, 6.0), crop=(box[0], height - box[3], width - box[2], box[1])).to_pil()
-        elif high < 16:
-            return None
-        elif as_stored and list(image.get_filters()) == ["DCTDecode"] and (picture := _own_jpeg(image, box)):
-            return picture
-        else:
-            pixels = image.get_bitmap(render=True, scale_to_original=True).to_pil()
-            if turned:
-                pixels = pixels.rotate(-turned, expand=True)
-            if cut:
-                pixels = _cut(pixels, box, whole)
-    except (pdfium.PdfiumError, OSError, ValueError, SyntaxError):
-        return None
-    if pixels.mode in ("RGBA", "LA"):  # what is see-through shows the paper
-        paper = Image.new("RGB", pixels.size, "white")
-        paper.paste(pixels, mask=pixels.getchannel("A"))
-        pixels = paper
-    return Picture(box, pixels.convert("RGB"))
-
-
-def turned_in_form(image: pdfium.PdfImage) -> bool:
-    """Does a form that holds the picture turn, lean or mirror it? pdfium's own bitmap of the picture does not know."""
-    holder = image.container
-    while holder is not None:
-        matrix = holder.get_matrix()
-        if matrix.a <= 0 or matrix.d <= 0 or abs(matrix.b) + abs(matrix.c) > 1e-3:
-            return True
-        holder = holder.container
-    return False
-
-
-def _cut(pixels: Image.Image, box: Box, whole: Box) -> Image.Image:
-    """The part of a picture, which would fill `whole`, that its frame shows."""
-    across, down = pixels.width / (whole[2] - whole[0]), pixels.height / (whole[3] - whole[1])
-    left, top = round((box[0] - whole[0]) * across), round((box[1] - whole[1]) * down)
-    right, bottom = round((box[2] - whole[0]) * across), round((box[3] - whole[1]) * down)
-    return pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-
-
-def _own_jpeg(image: pdfium.PdfImage, box: Box) -> Picture | None:
-    jpeg = bytes(image.get_data(decode_simple=False))
-    with Image.open(io.BytesIO(jpeg)) as opened:
-        if opened.mode not in ("L", "RGB"):
-            return None
-        opened.load()
-        return Picture(box, opened.convert("RGB"), jpeg)
-
-
-def save_picture(picture: Picture, folder: Path, name: str) -> None:
-    """Write `folder`/name.jpg (the book's own file, untouched) or .png, and let go of the pixels."""
-    picture.file = name + (".jpg" if picture.jpeg else ".png")
-    if picture.jpeg:
-        (folder / picture.file).write_bytes(picture.jpeg)
-    else:
-        picture.pixels.save(folder / picture.file)
-    grey = np.asarray(picture.pixels.convert("L").resize((16, 16)), np.uint8) // 8
-    picture.digest = f"{picture.pixels.width}x{picture.pixels.height}-{grey.tobytes().hex()}"
-    picture.pixels = picture.jpeg = None

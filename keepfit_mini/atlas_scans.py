@@ -17,7 +17,8 @@ import pypdfium2 as pdfium
 from PIL import Image
 from scipy import ndimage
 
-from .atlas_pages import Line, Page, Picture
+from .atlas_pages import Line, Page
+from .atlas_pictures import Picture
 from .boxes import Box, union
 from .config import InputError
 

@@ -15,8 +15,9 @@ from keepfit_mini.atlas import build_atlas
 from keepfit_mini.atlas_blocks import drop_running_lines
 from keepfit_mini.atlas_captions import caption_start, split_caption
 from keepfit_mini.atlas_layout import figures_of
-from keepfit_mini.atlas_pages import Line, Page, Picture, open_book, read_page
+from keepfit_mini.atlas_pages import Line, Page, open_book, read_page
 from keepfit_mini.atlas_panels import white_line
+from keepfit_mini.atlas_pictures import Picture
 from keepfit_mini.atlas_printed import captions_of
 from keepfit_mini.atlas_scans import LONGEST, read_scan
 from keepfit_mini.config import InputError
