@@ -7,7 +7,8 @@ from statistics import stdev
 import pytest
 from PIL import Image
 
-from keepfit_mini.__main__ import EVALUATIONS, main
+from keepfit_mini.__main__ import COMMANDS, main
+from keepfit_mini.arguments import EVALUATIONS, parser
 from keepfit_mini.few_shot import PROTOCOLS
 
 ODIR = "normal,pathologic myopia,cataract"
@@ -170,3 +171,8 @@ def test_help_of_every_command(capsys):
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0 and len(capsys.readouterr().out) > 100
+
+
+def test_every_command_has_its_arguments():
+    known = next(action.choices for action in parser()._actions if action.choices)
+    assert list(known) == list(COMMANDS)
