@@ -40,7 +40,8 @@ CONTROL = "shuffled reports"  # KeepFIT's encoder, a writer of others' reports
 PAPER = {"FFA-IR": (0.321, 0.211, 0.154, 0.122, 0.198, 0.268, 0.283),
          "FFA-IR + MM": (0.363, 0.244, 0.171, 0.127, 0.149, 0.302, 0.314)}  # fmt: skip
 CLINICAL = tuple(f"{kind}_{what}" for kind in ("finding", "place", "severity", "exact") for what in ("precision", "recall"))
-CHECKS = ("another_patient_finding_f1", "all_listed_finding_f1", "beam_log_likelihood", "greedy_log_likelihood", "beam_worse")
+CHECKS = ("another_patient_finding_f1", "all_listed_finding_f1", "all_listed_exact_f1", "beam_log_likelihood",
+          "greedy_log_likelihood", "beam_worse")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +141,11 @@ def measured(model: ReportModel, test: list[Study], progress: bool) -> dict:
     clinical = clinical_score([read_findings(text) for text in texts], true)
     row |= {name: round(float(clinical[name]), 5) for name in CLINICAL}
     everything = [Finding(name, "moderate", places[0]) for name, places in FINDING_PLACES.items()]
+    listed = clinical_score([everything] * len(test), true)
     likely = [[mean_log_likelihood(report) for report in found] for found in (beam, greedy)]
     row |= {
         "another_patient_finding_f1": clinical_score([read_findings(text) for text in swapped], true)["finding_f1"],
-        "all_listed_finding_f1": clinical_score([everything] * len(test), true)["finding_f1"],
+        "all_listed_finding_f1": listed["finding_f1"], "all_listed_exact_f1": listed["exact_f1"],
         "beam_log_likelihood": mean(likely[0]), "greedy_log_likelihood": mean(likely[1]),
         "beam_worse": sum(b < g - 1e-6 for b, g in zip(*likely, strict=True)),
     }  # fmt: skip
