@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import keepfit_mini as kf
-from keepfit_mini import data, trainer
+from keepfit_mini import pictures, trainer
 from keepfit_mini.resized import ResizedPictures
 from keepfit_mini.run_settings import read_configs
 
@@ -233,8 +233,8 @@ def test_readers_and_their_cache_change_nothing(drawn, quick, tmp_path, workers)
 
 
 def test_a_file_is_decoded_once_a_run(drawn, quick, tmp_path, monkeypatch):
-    read, seen = data.read_picture, []
-    monkeypatch.setattr(data, "read_picture", lambda path: (seen.append(path), read(path))[1])
+    read, seen = pictures.read_picture, []
+    monkeypatch.setattr(pictures, "read_picture", lambda path: (seen.append(path), read(path))[1])
     kf.pretrain(*small(quick, epochs=3), drawn["public"], drawn["expert"], tmp_path / "run", progress=False)
     public = [path for path in seen if "/public/" in str(path)]
     assert len(public) == len(set(public)) == 48
