@@ -26,6 +26,16 @@ notebooks: $(STAMP)  ## every notebook from top to bottom, outputs compared wher
 	KEEPFIT_FAST=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout 300 notebooks
 
+.PHONY: form exercises runtimes
+form: $(STAMP)  ## write every notebook's badge, needs and setup cell
+	$(PY) data_scripts/course.py form
+
+exercises: $(STAMP)  ## write the student versions
+	$(PY) data_scripts/course.py exercises
+
+runtimes: $(STAMP)  ## run every notebook, full and fast, on two cores: results/runtimes.json
+	$(PY) data_scripts/course.py runtimes
+
 lint: $(STAMP)  ## ruff only
 	$(VENV)/bin/ruff check .
 

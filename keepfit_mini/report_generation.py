@@ -30,6 +30,7 @@ from .model import KeepFIT
 from .pictures import UNREADABLE, read_square
 from .report_decoder import EncoderLayer, ReportDecoder
 from .report_search import Written, search
+from .report_tags import TagHead
 from .report_vocabulary import Vocabulary
 from .weights import load_state, save_state
 
@@ -50,7 +51,7 @@ class ReportConfig:
     heads: int = 4
     encoder_layers: int = 1
     layers: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.0
     min_count: int = 3
     limit: int = 90
     views: int = 8
@@ -70,7 +71,7 @@ class ReportConfig:
                              f"{self.heads}, dropout {self.dropout} a share under 1")  # fmt: skip
 
 
-PAPER = ReportConfig(dim=512, heads=8, encoder_layers=3, layers=3, joined="mean")
+PAPER = ReportConfig(dim=512, heads=8, encoder_layers=3, layers=3, dropout=0.1, joined="mean")
 
 
 class ReportModel(nn.Module):
@@ -93,6 +94,7 @@ class ReportModel(nn.Module):
         self.decoder = ReportDecoder(
             len(vocabulary), config.dim, config.heads, config.layers, config.dropout, config.limit
         )  # fmt: skip
+        self.tags = TagHead(self.patches * (1 if self.time is None else config.views), config.dim)
 
     @property
     def patches(self) -> int:
@@ -104,27 +106,36 @@ class ReportModel(nn.Module):
             self.image_encoder.train(training)
         return self._patches
 
-    def encode(self, pixels: Tensor, views: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """All views of N studies one after the other (sum of views,3,S,S) in [0,1], views of each -> memory (N,P,D), seen (N,P).
+    def look(self, pixels: Tensor, views: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """All views of N studies one after the other (sum of views,3,S,S) in [0,1], views of each -> patches (N,P,D), seen (N,P).
 
-        seen is False where a study has fewer views than another; with views joined by their mean, P is that of one view."""
+        seen is False, and the patch 0, where a study has fewer views than another; with views joined by their mean, P is that
+        of one view."""
         maps = self.image_encoder.maps(pixels).flatten(2).transpose(1, 2)  # (sum of views, places, width)
         parts = (self.patch(maps) + self.place).split(list(views))
         if self.time is None:
             x = torch.stack([part.mean(0) for part in parts])  # (N, P, D)
-            seen = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        else:
-            rows = [(part + self.time[: len(part), None]).flatten(0, 1) for part in parts]  # (V places, D) each
-            x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-            length = torch.tensor([len(row) for row in rows], device=x.device)
-            seen = torch.arange(x.shape[1], device=x.device) < length[:, None]
+            return x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        rows = [(part + self.time[: len(part), None]).flatten(0, 1) for part in parts]  # (V places, D) each
+        x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        length = torch.tensor([len(row) for row in rows], device=x.device)
+        return x, torch.arange(x.shape[1], device=x.device) < length[:, None]
+
+    def remember(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Patches -> memory (N,P,D): each has looked at the others."""
         for layer in self.layers:
             x = layer(x, seen)
-        return self.norm(x), seen
+        return self.norm(x)
 
-    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> Tensor:
-        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W)."""
-        return self.decoder(words, *self.encode(pixels, views))
+    def encode(self, pixels: Tensor, views: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """As `look` -> memory (N,P,D), seen (N,P): what the decoder reads."""
+        x, seen = self.look(pixels, views)
+        return self.remember(x, seen), seen
+
+    def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W), logits of the tags (N,F)."""
+        x, seen = self.look(pixels, views)
+        return self.decoder(words, self.remember(x, seen), seen), self.tags(x)
 
     # ------------------------------------------------------------------------------------------------ save and load
 

@@ -26,7 +26,9 @@ from tqdm.auto import tqdm
 
 from .config import InputError, ModelConfig, check_types, first_process, versions, write_aside
 from .model import KeepFIT
+from .report_findings import read_findings
 from .report_generation import ReportConfig, ReportModel, chosen_views, read_views, start_from
+from .report_tags import tag_loss, tags_of
 from .report_vocabulary import PAD, Vocabulary
 from .resized import ResizedPictures
 from .schedule import warmup_cosine
@@ -38,18 +40,20 @@ class ReportTraining:
     """How it learns; as published: 15 epochs, batch 16, Adam at 1e-4, at 5e-5 in the image encoder (PUBLISHED).
 
     The defaults are for the small model on two cores.
+    tags     weight of the loss over the findings that the report names (report_tags.py), 0 as published
     augment  the train studies' pictures are moved and brightened a little, all views of a study alike; never flipped:
              reports name the side
     shuffle  each study learns another one's report (a control: nothing of the pictures can be learned)
     """
 
-    epochs: int = 24
+    epochs: int = 16
     batch_size: int = 16
     lr: float = 2e-3
     visual_lr: float = 2e-3
     warmup_epochs: float = 0.5
     clip_norm: float = 1.0
     seed: int = 0
+    tags: float = 1.0
     augment: bool = True
     shuffle: bool = False
     mixed_precision: str = "no"
@@ -63,21 +67,24 @@ class ReportTraining:
         for name in ("lr", "visual_lr", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if self.tags < 0:
+            raise InputError(f"tags is {self.tags}: give a weight of 0 or more")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
 
 
-PUBLISHED = ReportTraining(epochs=15, lr=1e-4, visual_lr=5e-5, warmup_epochs=0.0, augment=False)
+PUBLISHED = ReportTraining(epochs=15, lr=1e-4, visual_lr=5e-5, warmup_epochs=0.0, tags=0.0, augment=False)
 MOVE = v2.Compose([v2.RandomAffine(degrees=4, translate=(0.06, 0.06), scale=(0.94, 1.06)), v2.ColorJitter(0.15, 0.15)])
 
 
 class StudyReports(Dataset):
-    """Number -> {"pixels" (V,3,S,S) uint8, "words" (L,)} of one study; resized pictures are kept on disk."""
+    """Number -> {"pixels" (V,3,S,S) uint8, "words" (L,), "tags" (F,)} of one study; resized pictures are kept on disk."""
 
     def __init__(self, studies: list[Study], reports: list[str], model: ReportModel, cache: float, augment: bool = False):
         self.images = [chosen_views(study.images, model.config.views) for study in studies]
         encoded = [model.vocabulary.encode(report, model.config.limit) for report in reports]
         self.words = [torch.tensor(words) for words, _ in encoded]
+        self.tags = [tags_of(read_findings(report, model.config.language)) for report in reports]
         self.cut = sum(1 for _, beyond in encoded if beyond)  # reports that are longer than the limit
         self.size, self.augment = model.model_config.image_size, augment
         self.begin = np.cumsum([0, *map(len, self.images)])
@@ -94,23 +101,24 @@ class StudyReports(Dataset):
             for row, pixels in zip(rows, known, strict=True):
                 self.resized.put(row, pixels)
         pixels = torch.stack(known)
-        return {"pixels": MOVE(pixels) if self.augment else pixels, "words": self.words[i]}
+        return {"pixels": MOVE(pixels) if self.augment else pixels, "words": self.words[i], "tags": self.tags[i]}
 
 
 def collate(items: list[dict[str, Tensor]]) -> dict:
-    """-> {"pixels" (sum of views,3,S,S) uint8, "views" [V of each study], "words" (N,L), PAD behind each report}."""
+    """-> {"pixels" (sum of views,3,S,S) uint8, "views" [V of each study], "words" (N,L), PAD behind each, "tags" (N,F)}."""
     return {
         "pixels": torch.cat([item["pixels"] for item in items]),
         "views": [len(item["pixels"]) for item in items],
         "words": torch.nn.utils.rnn.pad_sequence([item["words"] for item in items], batch_first=True, padding_value=PAD),
+        "tags": torch.stack([item["tags"] for item in items]),
     }
 
 
-def loss_of(model: ReportModel, batch: dict) -> Tensor:
-    """Cross-entropy of each next word, mean over the words of the batch, padding left out -> scalar."""
+def losses_of(model: ReportModel, batch: dict) -> tuple[Tensor, Tensor]:
+    """(cross-entropy of each next word, mean over the words of the batch, padding left out; loss of the tags), scalars."""
     words = batch["words"]
-    logits = model(batch["pixels"].float() / 255, batch["views"], words[:, :-1])  # (N, L-1, W)
-    return cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), ignore_index=PAD)
+    logits, tags = model(batch["pixels"].float() / 255, batch["views"], words[:, :-1])  # (N, L-1, W), (N, F)
+    return cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), ignore_index=PAD), tag_loss(tags, batch["tags"])
 
 
 def train_reports(
@@ -175,8 +183,8 @@ def train_reports(
             wrapped.train()
             total, bar = 0.0, tqdm(train_loader, desc=f"epoch {epoch + 1}/{training.epochs}", disable=not speak)
             for step, batch in enumerate(bar, 1):
-                loss = loss_of(wrapped, batch)
-                accelerator.backward(loss)
+                loss, tags = losses_of(wrapped, batch)
+                accelerator.backward(loss + training.tags * tags)
                 accelerator.clip_grad_norm_(wrapped.parameters(), training.clip_norm)
                 optimizer.step()
                 schedule.step()
@@ -213,9 +221,9 @@ def finish(folder: Path, out: Path, config: ReportConfig, training: ReportTraini
 
 @torch.no_grad()
 def mean_loss(model, loader: DataLoader, accelerator: Accelerator) -> float:
-    """Of the batches of a loader, without dropout; the mean over all processes."""
+    """Of the next words of the batches of a loader, without dropout; the mean over all processes."""
     model.eval()
-    losses = torch.stack([loss_of(model, batch) for batch in loader]).mean()
+    losses = torch.stack([losses_of(model, batch)[0] for batch in loader]).mean()
     return float(accelerator.reduce(losses, "mean"))
 
 

@@ -15,7 +15,7 @@ from keepfit_mini.drawn_studies import draw_studies
 from keepfit_mini.model import KeepFIT
 from keepfit_mini.report_files import studies_named
 from keepfit_mini.report_generation import ReportConfig, ReportModel, chosen_views, write_reports
-from keepfit_mini.report_training import ReportTraining, StudyReports, collate, loss_of, shuffled, train_reports
+from keepfit_mini.report_training import ReportTraining, StudyReports, collate, losses_of, shuffled, train_reports
 from keepfit_mini.report_vocabulary import Vocabulary
 from keepfit_mini.studies import manifest_of, read_studies
 from keepfit_mini.trainer import pretrain
@@ -97,7 +97,7 @@ def test_padding_is_no_target(model, studies):
     batch = collate([StudyReports(studies[:2], ["Leakage."] * 2, model, 0)[0]])
     longer = {**batch, "words": torch.cat([batch["words"], torch.zeros(1, 5, dtype=torch.long)], 1)}
     model.eval()
-    torch.testing.assert_close(loss_of(model, batch), loss_of(model, longer))
+    torch.testing.assert_close(losses_of(model, batch), losses_of(model, longer))
 
 
 def test_the_encoder_is_taken_over_and_learns(studies, drawn_studies, tmp_path):

@@ -1,0 +1,332 @@
+"""The exercises of notebooks 06 to 10: zero-shot, few-shot, verdicts, the published code, reports. A table, read by checks.py.
+
+Each row gives the fields of checks.Exercise. Not about: how an answer is compared (checks.py), exercises on training
+(checks_training.py).
+
+Symbols: V pictures (N,D), W class vectors (C,D), P probabilities (N,C), s scale; K shots a class.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+from scipy.stats import ttest_ind, ttest_rel
+from sklearn.metrics import balanced_accuracy_score, precision_score
+from torch.nn.functional import cross_entropy, normalize, one_hot
+
+from . import metrics
+from .adapters import recalled
+from .checks_training import learnt, numbers, unit
+from .report_findings import ratios
+from .zero_shot import probabilities as shares
+
+# -------------------------------------------------------------------------------- where a function is not one expression
+
+
+def probabilities(V, W, s):
+    return shares(SimpleNamespace(scale=torch.tensor(s)), V, W).clone()
+
+
+def in_bins(truth, P):
+    """Of each bin: its share of the rows, the share that is right, the mean top probability."""
+    bins, top, right = metrics.calibration_bins(P), P.max(1), P.argmax(1) == truth
+    return np.array([[np.mean(bins == b), right[bins == b].mean(), top[bins == b].mean()] for b in np.unique(bins)]).T
+
+
+def not_top(truth, P):
+    """The error with the probability of the true class in place of the highest."""
+    of_truth, right = P[np.arange(len(P)), truth], P.argmax(1) == truth
+    bins = np.ceil(of_truth * metrics.CALIBRATION_BINS)
+    return sum(np.mean(bins == b) * abs(right[bins == b].mean() - of_truth[bins == b].mean()) for b in np.unique(bins))
+
+
+def shots_of_each(labels, shots, seed):
+    chance, labels = np.random.default_rng(seed), np.asarray(labels)
+    return np.concatenate([chance.choice(np.flatnonzero(labels == c), shots, replace=False) for c in np.unique(labels)])
+
+
+def no_row(rows, labels, shots, seed) -> str:
+    odd = [row for row in rows.tolist() if not 0 <= row < len(labels)]
+    return f"{odd[0]} is no row of {len(labels)}" if odd else ""
+
+
+def uneven(rows, labels, shots, seed) -> str:
+    got = {c: sum(labels[row] == c for row in rows.tolist()) for c in sorted(set(labels))}
+    return next((f"class {c} got {n} shots, not {shots}" for c, n in got.items() if n != shots), "")
+
+
+def twice(rows, labels, shots, seed) -> str:
+    values, counts = np.unique(rows, return_counts=True)
+    return f"row {values[counts.argmax()]} is there {counts.max()} times" if counts.max() > 1 else ""
+
+
+def paired(a, b, test=ttest_rel):
+    found = test(a, b).confidence_interval(0.95)
+    return np.array([found.low, found.high])
+
+
+def around_mean(a, b, t, ddof=1, root=True):
+    z = np.subtract(a, b)
+    half = t * z.std(ddof=ddof) / (len(z) ** 0.5 if root else 1)
+    return np.array([z.mean() - half, z.mean() + half])
+
+
+def t_of(a) -> float:
+    return float(student.ppf(0.975, len(a) - 1))
+
+
+def summing_axis(weights):
+    ones = [axis for axis in range(3) if torch.allclose(weights.sum(axis), torch.ones(()), atol=1e-4)]
+    return ones[0]
+
+
+def word_loss(logits, targets, pad, **settings):
+    return cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=pad, **settings)
+
+
+def loss_by_report(logits, targets, pad):
+    return torch.stack([cross_entropy(*one, ignore_index=pad) for one in zip(logits, targets, strict=True)]).mean()
+
+
+def micro(written, true):
+    rows = [(len(w & t), len(w - t), len(t - w)) for w, t in zip(written, true, strict=True)]
+    found = ratios({"all": np.array(rows).T})
+    return np.array([found["all_precision"], found["all_recall"]])
+
+
+def macro(written, true):
+    return np.mean([micro([w], [t]) for w, t in zip(written, true, strict=True)], axis=0)
+
+
+def best_pairs(total, width):
+    """Totals (B,W) -> the (beam, word) of the highest `width`, best first."""
+    best = total.flatten().topk(width).indices
+    return torch.stack([best // total.shape[1], best % total.shape[1]], dim=1).numpy()
+
+
+def best_of_each(scores, log_probs, width):
+    value, word = (scores[:, None] + log_probs).max(1)
+    order = value.argsort(descending=True)[:width]
+    return torch.stack([order, word[order]], dim=1).numpy()
+
+
+# --------------------------------------------------------------------------------------------------- what the cases need
+
+
+def answers(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers, and probabilities that often agree with them and are too sure."""
+    truth = np.random.default_rng(seed).integers(0, classes, n)
+    logits = numbers(n, classes, seed=seed) * 2 + one_hot(torch.tensor(truth), classes) * 1.5
+    return truth, logits.softmax(1).double().numpy()
+
+
+KEYS = (unit(6, 8, seed=1), one_hot(torch.tensor([0, 0, 1, 1, 2, 2]), 3).float())
+TIP_CASES = [(unit(4, 8), *KEYS, numbers(4, 3, seed=2), 1.0, 5.0), (unit(5, 8, seed=3), *KEYS, numbers(5, 3, seed=4), 3.0, 2.0)]
+SEEDS = [([0.835, 0.842, 0.811, 0.860, 0.829], [0.801, 0.822, 0.785, 0.819, 0.806]),
+         ([0.71, 0.64, 0.77, 0.69], [0.72, 0.61, 0.70, 0.70]), ([0.5, 0.6, 0.9], [0.3, 0.5, 0.6])]  # fmt: skip
+BY_CHANCE = torch.tensor([[[0.3, 0.7], [0.9, 0.8]], [[0.7, 0.3], [0.1, 0.2]]])  # over the heads; one row adds up to 1 as well
+TARGETS = torch.tensor([[5, 6, 2, 0, 0], [4, 5, 6, 7, 2], [7, 2, 0, 0, 0]])  # (N, L), 0 is <pad>, 2 the end
+STUDIES = [([{"leak", "drusen"}, {"leak"}, set()], [{"leak"}, {"leak", "atrophy", "drusen"}, {"oedema"}]),
+           ([{"a", "b", "c", "d"}, {"a"}], [{"a"}, {"a", "b"}])]  # fmt: skip
+BEAMS = [(torch.tensor([-0.5, -2.5, -6.0]), torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.9, 0.05, 0.04, 0.01], [0.4, 0.3, 0.2, 0.1]]).log(), 3),
+         (torch.tensor([-1.0, -1.2]), torch.tensor([[0.4, 0.35, 0.25], [0.6, 0.3, 0.1]]).log(), 2)]  # fmt: skip
+
+SCORES = {
+    "class_vectors": {
+        "title": "A class is the mean of its prompts", "notebook": "06", "minutes": 5, "difficulty": 1,
+        "task": "class_vectors(prompt_vectors: C tensors (P_c,D)) -> W (C,D): each class's mean prompt, not normalised again",
+        "cases": [([unit(3, 6), unit(1, 6, seed=1), unit(5, 6, seed=2)],), ([unit(2, 4, seed=3), unit(7, 4, seed=4)],)],
+        "answer": lambda prompt_vectors: torch.stack([p.mean(0) for p in prompt_vectors]),
+        "mistakes": {
+            "That is the sum: a class with many descriptions would get a longer vector, and more pictures.":
+                lambda c: torch.stack([p.sum(0) for p in c]),
+            "Normalised again: the published W is not; a class whose prompts disagree keeps a shorter vector.":
+                lambda c: normalize(torch.stack([p.mean(0) for p in c]), dim=1),
+            "Only the first prompt of each class: the descriptions, which find the unseen diseases, are left out.":
+                lambda c: torch.stack([p[0] for p in c]),
+        },
+    },
+    "probabilities": {
+        "title": "The zero-shot classifier", "notebook": "06", "minutes": 5, "difficulty": 1,
+        "task": "probabilities(V (N,D), W (C,D), s) -> P (N,C) = softmax(s V W^T) over the classes",
+        "cases": [(unit(3, 6), unit(3, 6, seed=1), 14.3), (unit(4, 6, seed=2), unit(2, 6, seed=3), 5.0)],
+        "answer": probabilities,
+        "mistakes": {
+            "s is forgotten: cosines differ by little, so all classes get nearly the same.": lambda V, W, s: (V @ W.T).softmax(1),
+            "The softmax runs over the pictures: a picture's classes must sum to one.": lambda V, W, s: (s * V @ W.T).softmax(0),
+            "Divided by s: it is the multiplier exp(logit_scale), one over the temperature.":
+                lambda V, W, s: (V @ W.T / s).softmax(1),
+            "Those are the logits: the softmax is missing, so rows do not sum to one.": lambda V, W, s: s * V @ W.T,
+        },
+    },
+    "aca": {
+        "title": "The mean of the recalls", "notebook": "06", "minutes": 5, "difficulty": 1,
+        "task": "aca(truth (N,), guess (N,)) -> mean over the classes in truth of the share of their rows that got their class",
+        "cases": [(np.array([0, 0, 0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 0, 0, 1, 1, 0, 0])),
+                  (np.array([2, 1, 1, 0, 0, 0, 0]), np.array([2, 1, 0, 0, 0, 2, 1]))],
+        "answer": lambda truth, guess: float(balanced_accuracy_score(truth, guess)),
+        "mistakes": {
+            "That is accuracy: who calls every eye normal does well where most are. ACA weighs all classes alike.":
+                lambda t, g: float((t == g).mean()),
+            "That is the mean precision, shares of the *guesses*: ACA asks how much of each true class was found.":
+                lambda t, g: float(precision_score(t, g, average="macro", zero_division=0)),
+        },
+    },
+    "calibration_error": {
+        "title": "Is 90% right nine times in ten?", "notebook": "06", "minutes": 20, "difficulty": 3,
+        "task": "calibration_error(truth (N,), P (N,C), bins=15) -> sum over equal bins (low, high] of the top probability: "
+                "share of the rows in the bin x |share that is right - mean top probability|",
+        "cases": [answers(0, 60, 3), answers(1, 40, 2), answers(2, 200, 4)],
+        "answer": metrics.calibration_error,
+        "mistakes": {
+            "The bins are not weighted by their rows: a bin with one picture would count as much as one with a hundred.":
+                lambda t, P: abs(in_bins(t, P)[1] - in_bins(t, P)[2]).mean(),
+            "The weights are missing from the sum: a calibration error cannot be larger than 1, this one can.":
+                lambda t, P: abs(in_bins(t, P)[1] - in_bins(t, P)[2]).sum(),
+            "No absolute value: too sure in one bin and too shy in another would cancel out.":
+                lambda t, P: float(np.sum(in_bins(t, P)[0] * (in_bins(t, P)[1] - in_bins(t, P)[2]))),
+            "That is one bin: mean confidence against accuracy. Errors of opposite sign cancel out in it.":
+                lambda t, P: abs((P.argmax(1) == t).mean() - P.max(1).mean()),
+            "That takes the probability of the true class: how sure a model is, is said by its highest probability.": not_top,
+        },
+    },
+    "support_set": {
+        "title": "K shots of each class", "notebook": "07", "minutes": 10, "difficulty": 2,
+        "task": "support_set(labels, shots, seed) -> row numbers, `shots` of each class, none twice, drawn by the seed",
+        "cases": [([0] * 30 + [1] * 12 + [2] * 6, 5, 0), ([2, 0, 1, 1, 0, 2, 2, 1, 0, 0, 0, 2, 1, 0] * 2, 7, 3)],
+        "answer": shots_of_each,
+        "rules": {
+            "Rows are counted from 0 to len(labels) - 1.": no_row,
+            "Shots are counted per class: drawn from all rows, a rare disease may get none.": uneven,
+            "A row twice is drawn with replacement: five shots would then be fewer pictures than five.": twice,
+        },
+    },
+    "tip_adapter": {
+        "title": "A memory instead of training", "notebook": "07", "minutes": 15, "difficulty": 2,
+        "task": "tip_adapter(features (N,D), keys (K,D), values (K,C) one-hot, zero_shot_logits (N,C), alpha, beta) -> logits "
+                "(N,C) = zero_shot_logits + alpha exp(-beta (1 - features keys^T)) values",
+        "cases": TIP_CASES,
+        "answer": lambda features, keys, values, zero_shot_logits, alpha, beta:
+            zero_shot_logits + alpha * recalled(features @ keys.T, values, beta),
+        "mistakes": {
+            "The sign of the distance: exp(+beta (1 - cosine)) lets the shot that is least alike speak loudest.":
+                lambda x, K, Y, z, a, b: z + a * recalled(x @ K.T, Y, -b),
+            "beta is forgotten: it makes near shots louder than far ones; with 1 they all say nearly the same.":
+                lambda x, K, Y, z, a, b: z + a * recalled(x @ K.T, Y, 1.0),
+            "alpha is forgotten: it weighs the shots against the texts.": lambda x, K, Y, z, a, b: z + recalled(x @ K.T, Y, b),
+            "The zero-shot logits are missing: five shots must know everything.":
+                lambda x, K, Y, z, a, b: a * recalled(x @ K.T, Y, b),
+            "The values are class numbers, not one-hot: class 2 then counts twice class 1, and class 0 nothing.":
+                lambda x, K, Y, z, a, b: z + a * recalled(x @ K.T, Y.argmax(1, keepdim=True).float(), b),
+        },
+    },
+    "honest_choice": {
+        "title": "Choose before you look", "notebook": "07", "minutes": 3, "difficulty": 1,
+        "task": "honest_choice(val_scores, test_scores) -> the index of the setting to report: the best on validation",
+        "cases": [([0.71, 0.78, 0.74], [0.80, 0.72, 0.69]), ([0.6, 0.5, 0.55, 0.4], [0.5, 0.4, 0.7, 0.9]),
+                  ([0.3, 0.4, 0.9], [0.2, 0.9, 0.6])],
+        "answer": lambda val_scores, test_scores: int(np.argmax(val_scores)),
+        "mistakes": {
+            "Chosen on the test scores: a leak. The published AMD F1 picks its threshold so, and random scores gain too.":
+                lambda val, test: int(np.argmax(test)),
+            "The test scores have a say in the choice: a mean leaks too, only less.":
+                lambda val, test: int(np.argmax(np.add(val, test))),
+            "That is the lowest validation score: a score is no loss.": lambda val, test: int(np.argmin(val)),
+        },
+    },
+    "paired_interval": {
+        "title": "A difference over seeds", "notebook": "08", "minutes": 15, "difficulty": 2,
+        "task": "paired_interval(a, b) -> (low, high): Student-t 95% interval of the mean of a - b; a[i] and b[i] share a seed",
+        "cases": SEEDS, "tolerance": 2e-4,
+        "answer": paired,
+        "mistakes": {
+            "Unpaired: the luck of a seed, which both models share, falls out of a - b.": lambda a, b: paired(a, b, ttest_ind),
+            "The population's sd (ddof=0): with five seeds 11% too narrow.": lambda a, b: around_mean(a, b, t_of(a), ddof=0),
+            "1.96 is the normal's: with five seeds Student's t is 2.78. An effect would be confirmed too soon.":
+                lambda a, b: around_mean(a, b, float(student.ppf(0.975, 1e9))),
+            "Not divided by the root of the number of seeds: that is the spread of single seeds, not of their mean.":
+                lambda a, b: around_mean(a, b, t_of(a), root=False),
+            "That is b - a: the sign says which model is better.": lambda a, b: paired(b, a),
+        },
+    },
+    "mean_sd": {
+        "title": "A cell of the table", "notebook": "08", "minutes": 3, "difficulty": 1,
+        "task": "mean_sd(values) -> (mean, standard deviation of the sample) over seeds",
+        "cases": [(SEEDS[0][0],), (SEEDS[1][1],), ([0.5, 0.7],)],
+        "answer": lambda values: np.array([np.mean(values), np.std(values, ddof=1)]),
+        "mistakes": {
+            "The population's (ddof=0, numpy's default): a sample divides by n - 1.": lambda v: np.array([np.mean(v), np.std(v)]),
+            "That is the standard error of the mean: the tables say by how much one seed differs from another.":
+                lambda v: np.array([np.mean(v), np.std(v, ddof=1) / len(v) ** 0.5]),
+            "That is the variance: its root has the unit of the score.": lambda v: np.array([np.mean(v), np.var(v, ddof=1)]),
+        },
+    },
+    "softmax_axis": {
+        "title": "Over which axis was the softmax?", "notebook": "09", "minutes": 5, "difficulty": 2,
+        "task": "softmax_axis(weights (H,B,M)) -> 0, 1 or 2: the axis over which all weights sum to one",
+        "cases": [(numbers(2, 4, 6).softmax(2),), (numbers(2, 4, 6).softmax(0),), (numbers(2, 4, 6).softmax(1),), (BY_CHANCE,),
+                  (torch.full((2, 3, 4), 0.25),)],
+        "answer": summing_axis,
+        "mistakes": {
+            "Always the last axis: so says the paper. The published code's softmax runs over the heads; measure it.": lambda w: 2,
+            "Always the heads: so softmax chooses if it is not told the axis. Ours runs over the pairs; measure it.": lambda w: 0,
+            "One row is not enough: by chance a row sums to one where the softmax ran over the heads. Look at all sums.":
+                lambda w: min(range(3), key=lambda axis: (abs(w.sum(axis).flatten()[0] - 1).item() > 1e-4, -axis)),
+            "Counted from the end: write -1 as 2, as the three axes (H,B,M) are 0, 1, 2.": lambda w: summing_axis(w) - 3,
+        },
+    },
+    "shift": {
+        "title": "Teacher forcing", "notebook": "10", "minutes": 5, "difficulty": 1,
+        "task": "shift(words (N,L)) -> (inputs, targets), each (N,L-1): the word to be said at each place is the next one",
+        "cases": [(torch.tensor([[1, 5, 6, 2, 0], [1, 4, 7, 8, 2]]),), (torch.tensor([[1, 9, 2]]),)],
+        "answer": lambda words: (words[:, :-1], words[:, 1:]),
+        "mistakes": {
+            "The targets are not shifted: the model learns to copy its input.": lambda w: (w[:, :-1], w[:, :-1]),
+            "Not shifted: inputs must lose the last word, targets the first. Here each word answers itself.": lambda w: (w, w),
+            "Shifted the wrong way: a report is written forwards, the target is the word after.": lambda w: (w[:, 1:], w[:, :-1]),
+        },
+    },
+    "next_word_loss": {
+        "title": "The loss of the next word", "notebook": "10", "minutes": 10, "difficulty": 2,
+        "task": "next_word_loss(logits (N,L,W), targets (N,L), pad) -> scalar: mean cross-entropy over all targets but pad",
+        "cases": [(learnt(numbers(3, 5, 8)), TARGETS, 0), (learnt(numbers(2, 5, 9, seed=1)), TARGETS[:2] + 1, 1)],
+        "answer": word_loss,
+        "mistakes": {
+            "Padding is counted: short reports would mostly teach to say <pad>.": lambda x, y, pad: word_loss(x, y, -100),
+            "A mean of each report's mean: a word of a short report would weigh more than one of a long one.": loss_by_report,
+            "That is the sum: it grows with the batch.": lambda x, y, pad: word_loss(x, y, pad, reduction="sum"),
+            "Divided by N L, padding included: divide by the number of real words.":
+                lambda x, y, pad: word_loss(x, y, pad, reduction="sum") / y.numel(),
+        },
+    },
+    "precision_recall": {
+        "title": "Findings written, findings true", "notebook": "10", "minutes": 10, "difficulty": 2,
+        "task": "precision_recall(written, true: a set of findings a study) -> (precision, recall), micro-averaged: hits of all "
+                "studies over all findings written, over all true",
+        "cases": STUDIES,
+        "answer": micro,
+        "mistakes": {
+            "Precision and recall are swapped: precision asks how many of the written are true.": lambda w, t: micro(t, w),
+            "That is the macro average: a study with one finding would count as much as one with ten.": macro,
+            "All studies in one pot: a finding written for one patient would be right because another one has it.":
+                lambda w, t: micro([set().union(*w)], [set().union(*t)]),
+        },
+    },
+    "beam_step": {
+        "title": "One step of beam search", "notebook": "10", "minutes": 15, "difficulty": 3,
+        "task": "beam_step(scores (B,) sums of log-probabilities, log_probs (B,W) of the next word, width) -> the `width` best "
+                "(beam, word) pairs over all beams, best first",
+        "cases": BEAMS,
+        "answer": lambda scores, log_probs, width: best_pairs(scores[:, None] + log_probs, width),
+        "mistakes": {
+            "The best word of each beam only: a strong beam may go on in several ways, a weak one must be able to die.":
+                best_of_each,
+            "Multiplied: logarithms are added; a product favours the unlikely.": lambda s, p, n: best_pairs(s[:, None] * p, n),
+            "The beams' own scores are forgotten: a bad beginning would cost nothing.": lambda s, p, n: best_pairs(p, n),
+            "A log-probability plus a probability: take logarithms of both.": lambda s, p, n: best_pairs(s[:, None] + p.exp(), n),
+        },
+    },
+}  # fmt: skip
