@@ -131,7 +131,8 @@ BY_CHANCE = torch.tensor([[[0.3, 0.7], [0.9, 0.8]], [[0.7, 0.3], [0.1, 0.2]]])  
 TARGETS = torch.tensor([[5, 6, 2, 0, 0], [4, 5, 6, 7, 2], [7, 2, 0, 0, 0]])  # (N, L), 0 is <pad>, 2 the end
 STUDIES = [([{"leak", "drusen"}, {"leak"}, set()], [{"leak"}, {"leak", "atrophy", "drusen"}, {"oedema"}]),
            ([{"a", "b", "c", "d"}, {"a"}], [{"a"}, {"a", "b"}])]  # fmt: skip
-BEAMS = [(torch.tensor([-0.5, -2.5, -6.0]), torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.9, 0.05, 0.04, 0.01], [0.4, 0.3, 0.2, 0.1]]).log(), 3),
+NEXT = torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.9, 0.05, 0.04, 0.01], [0.4, 0.3, 0.2, 0.1]]).log()
+BEAMS = [(torch.tensor([-0.5, -2.5, -6.0]), NEXT, 3),
          (torch.tensor([-1.0, -1.2]), torch.tensor([[0.4, 0.35, 0.25], [0.6, 0.3, 0.1]]).log(), 2)]  # fmt: skip
 
 SCORES = {

@@ -43,9 +43,7 @@ def cosine(a, b):
     return out
 
 
-@wrong("cosine", "no normalisation")
-def _(a, b):
-    return torch.einsum("id,jd->ij", a, b)
+wrong("cosine", "no normalisation")(lambda a, b: torch.einsum("id,jd->ij", a, b))
 
 
 @wrong("cosine", "wrong axis")
@@ -54,9 +52,7 @@ def _(a, b):
     return a @ b.T
 
 
-@wrong("cosine", "Only a has length one")
-def _(a, b):
-    return F.normalize(a, dim=-1) @ b.T
+wrong("cosine", "Only a has length one")(lambda a, b: F.normalize(a, dim=-1) @ b.T)
 
 
 @solution
@@ -68,9 +64,9 @@ def split_by_patient(patients, share, seed):
     return np.isin(patients, held)
 
 
-@wrong("split_by_patient", "leak", "both sides")
-def _(patients, share, seed):
-    return np.random.RandomState(seed).rand(len(patients)) < share
+wrong("split_by_patient", "leak", "both sides")(
+    lambda patients, share, seed: np.random.RandomState(seed).rand(len(patients)) < share
+)
 
 
 @wrong("split_by_patient", "share", "not about 20%")
@@ -91,9 +87,9 @@ def _(patients, share, seed):
     return np.isin(patients, unique[: int(share * len(unique))])
 
 
-@wrong("split_by_patient", "expected an array", "of bool")
-def _(patients, share, seed):
-    return np.isin(patients, sorted(set(patients))[:40]).astype(int)
+wrong("split_by_patient", "expected an array", "of bool")(
+    lambda patients, share, seed: np.isin(patients, sorted(set(patients))[:40]).astype(int)
+)
 
 
 @solution
@@ -102,9 +98,7 @@ def pair_letters(caption, panels):
     return {letter: caption[starts[i] + 3 : starts[i + 1]].strip() for i, letter in enumerate(panels)}
 
 
-@wrong("pair_letters", "whole caption")
-def _(caption, panels):
-    return dict.fromkeys(panels, caption)
+wrong("pair_letters", "whole caption")(lambda caption, panels: dict.fromkeys(panels, caption))
 
 
 @wrong("pair_letters", "letter is still")
@@ -113,9 +107,7 @@ def _(caption, panels):
     return {letter: caption[starts[i] : starts[i + 1]].strip() for i, letter in enumerate(panels)}
 
 
-@wrong("pair_letters", "a dict of A")
-def _(caption, panels):
-    return caption.split(". ")
+wrong("pair_letters", "a dict of A")(lambda caption, panels: caption.split(". "))
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 02
@@ -129,19 +121,11 @@ def mean_pool(hidden, mask):
     return torch.stack(rows)
 
 
-@wrong("mean_pool", "padding")
-def _(hidden, mask):
-    return hidden.sum(dim=1) / hidden.shape[1]
-
-
-@wrong("mean_pool", "maximum")
-def _(hidden, mask):
-    return torch.stack([h[m.bool()].max(0).values for h, m in zip(hidden, mask, strict=True)])
-
-
-@wrong("mean_pool", "Divided by L")
-def _(hidden, mask):
-    return torch.einsum("bld,bl->bd", hidden, mask.float()) / hidden.size(1)
+wrong("mean_pool", "padding")(lambda hidden, mask: hidden.sum(dim=1) / hidden.shape[1])
+wrong("mean_pool", "maximum")(
+    lambda hidden, mask: torch.stack([h[m.bool()].max(0).values for h, m in zip(hidden, mask, strict=True)])
+)
+wrong("mean_pool", "Divided by L")(lambda hidden, mask: torch.einsum("bld,bl->bd", hidden, mask.float()) / hidden.size(1))
 
 
 @wrong("mean_pool", "changed its input hidden in place")
@@ -157,9 +141,7 @@ def project(x, weight):
     return x / x.norm(dim=-1, keepdim=True)
 
 
-@wrong("project", "No second normalisation")
-def _(x, weight):
-    return F.linear(x / x.norm(dim=-1, keepdim=True), weight)
+wrong("project", "No second normalisation")(lambda x, weight: F.linear(x / x.norm(dim=-1, keepdim=True), weight))
 
 
 @wrong("project", "transposed")
@@ -179,14 +161,10 @@ def recall_at_1(similarity):
     return sum(int(row.argmax()) == i for i, row in enumerate(similarity)) / len(similarity)
 
 
-@wrong("recall_at_1", "wrong axis")
-def _(similarity):
-    return sum(int(column.argmax()) == i for i, column in enumerate(similarity.T)) / len(similarity)
-
-
-@wrong("recall_at_1", "Ties")
-def _(similarity):
-    return (similarity.max(dim=1).values == torch.diag(similarity)).float().mean()
+wrong("recall_at_1", "wrong axis")(
+    lambda similarity: sum(int(column.argmax()) == i for i, column in enumerate(similarity.T)) / len(similarity)
+)
+wrong("recall_at_1", "Ties")(lambda similarity: (similarity.max(dim=1).values == torch.diag(similarity)).float().mean())
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 03
@@ -217,9 +195,7 @@ def _(V, expert_V, expert_T):
     return weights @ expert_V, weights
 
 
-@wrong("expert_attention", "a tuple of 2")
-def _(V, expert_V, expert_T):
-    return F.scaled_dot_product_attention(V, expert_V, expert_T)
+wrong("expert_attention", "a tuple of 2")(lambda V, expert_V, expert_T: F.scaled_dot_product_attention(V, expert_V, expert_T))
 
 
 @solution
@@ -227,19 +203,9 @@ def attention_entropy(weights):
     return -(weights * weights.clamp(min=1e-12).log()).sum(-1)
 
 
-@wrong("attention_entropy", "wrong axis")
-def _(weights):
-    return -(weights * (weights + 1e-12).log()).sum(0)
-
-
-@wrong("attention_entropy", "log2", "nats")
-def _(weights):
-    return -(weights * torch.log2(weights + 1e-12)).sum(1)
-
-
-@wrong("attention_entropy", "NaN", "0 log 0")
-def _(weights):
-    return torch.sum(-weights * torch.log(weights), dim=-1)
+wrong("attention_entropy", "wrong axis")(lambda weights: -(weights * (weights + 1e-12).log()).sum(0))
+wrong("attention_entropy", "log2", "nats")(lambda weights: -(weights * torch.log2(weights + 1e-12)).sum(1))
+wrong("attention_entropy", "NaN", "0 log 0")(lambda weights: torch.sum(-weights * torch.log(weights), dim=-1))
 
 
 @solution
@@ -251,14 +217,12 @@ def top_captions(weights, captions, k):
     return out
 
 
-@wrong("top_captions", "Smallest first")
-def _(weights, captions, k):
-    return [[captions[i] for i in np.argsort(row)[:k]] for row in weights.numpy()]
-
-
-@wrong("top_captions", "most weight last")
-def _(weights, captions, k):
-    return [[captions[i] for i in np.argsort(row)[-k:]] for row in weights.numpy()]
+wrong("top_captions", "Smallest first")(
+    lambda weights, captions, k: [[captions[i] for i in np.argsort(row)[:k]] for row in weights.numpy()]
+)
+wrong("top_captions", "most weight last")(
+    lambda weights, captions, k: [[captions[i] for i in np.argsort(row)[-k:]] for row in weights.numpy()]
+)
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 04
@@ -270,23 +234,21 @@ def soft_targets(categories):
     return torch.tensor([[value / sum(row) for value in row] for row in rows])
 
 
-@wrong("soft_targets", "identity", "cataracts")
-def _(categories):
-    return torch.diag(torch.ones(len(categories)))
-
-
-@wrong("soft_targets", "not normalised")
-def _(categories):
-    return torch.tensor([[float(a == b) for b in categories] for a in categories])
-
-
-@wrong("soft_targets", "a list of 4", "a tensor (4, 4)")
-def _(categories):
-    return [[float(a == b) for b in categories] for a in categories]
+wrong("soft_targets", "identity", "cataracts")(lambda categories: torch.diag(torch.ones(len(categories))))
+wrong("soft_targets", "not normalised")(
+    lambda categories: torch.tensor([[float(a == b) for b in categories] for a in categories])
+)
+wrong("soft_targets", "a list of 4", "a tensor (4, 4)")(
+    lambda categories: [[float(a == b) for b in categories] for a in categories]
+)
 
 
 def rows_cross_entropy(logits, targets):
     return -(targets * logits.log_softmax(1)).sum(1).mean()
+
+
+def both_ways(logits, targets):
+    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
 
 
 @solution
@@ -295,34 +257,13 @@ def soft_clip_loss(image, text, scale, targets):
     return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
 
 
-@wrong("soft_clip_loss", "One direction only")
-def _(image, text, scale, targets):
-    return rows_cross_entropy(scale * image @ text.t(), targets)
-
-
-@wrong("soft_clip_loss", "temperature is forgotten")
-def _(image, text, scale, targets):
-    logits = image @ text.t()
-    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
-
-
-@wrong("soft_clip_loss", "Divided by the scale")
-def _(image, text, scale, targets):
-    logits = image @ text.t() / scale
-    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
-
-
-@wrong("soft_clip_loss", "softmax of the targets")
-def _(image, text, scale, targets):
-    targets = torch.softmax(targets, dim=-1)
-    logits = scale * image @ text.t()
-    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
-
-
-@wrong("soft_clip_loss", "without a gradient", ".item()")
-def _(image, text, scale, targets):
-    logits = scale * image @ text.t()
-    return (0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))).item()
+wrong("soft_clip_loss", "One direction only")(
+    lambda image, text, scale, targets: rows_cross_entropy(scale * image @ text.t(), targets)
+)
+wrong("soft_clip_loss", "temperature is forgotten")(lambda V, T, s, Y: both_ways(V @ T.t(), Y))
+wrong("soft_clip_loss", "Divided by the scale")(lambda V, T, s, Y: both_ways(V @ T.t() / s, Y))
+wrong("soft_clip_loss", "softmax of the targets")(lambda V, T, s, Y: both_ways(s * V @ T.t(), torch.softmax(Y, dim=-1)))
+wrong("soft_clip_loss", "without a gradient", ".item()")(lambda V, T, s, Y: both_ways(s * V @ T.t(), Y).item())
 
 
 @solution
@@ -330,19 +271,9 @@ def revision_loss(R, T):
     return torch.mean((R - T) ** 2)
 
 
-@wrong("revision_loss", "Summed, not averaged")
-def _(R, T):
-    return torch.sum((R - T) ** 2)
-
-
-@wrong("revision_loss", "D times too large")
-def _(R, T):
-    return torch.linalg.norm(R - T, dim=1).square().mean()
-
-
-@wrong("revision_loss", "absolute")
-def _(R, T):
-    return F.l1_loss(R, T)
+wrong("revision_loss", "Summed, not averaged")(lambda R, T: torch.sum((R - T) ** 2))
+wrong("revision_loss", "D times too large")(lambda R, T: torch.linalg.norm(R - T, dim=1).square().mean())
+wrong("revision_loss", "absolute")(lambda R, T: F.l1_loss(R, T))
 
 
 @solution
@@ -350,14 +281,8 @@ def total_loss(public, expert, revision, weight):
     return sum([public, expert, revision * weight])
 
 
-@wrong("total_loss", "weight is forgotten")
-def _(public, expert, revision, weight):
-    return revision + expert + public
-
-
-@wrong("total_loss", "expert loss is missing")
-def _(public, expert, revision, weight):
-    return public + revision * weight
+wrong("total_loss", "weight is forgotten")(lambda public, expert, revision, weight: revision + expert + public)
+wrong("total_loss", "expert loss is missing")(lambda public, expert, revision, weight: public + revision * weight)
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 05
@@ -372,9 +297,7 @@ def warmup_cosine(step, warmup, total):
     return 0.5 + 0.5 * np.cos(np.pi * (step - warmup) / (total - warmup))
 
 
-@wrong("warmup_cosine", "No warm-up")
-def _(step, warmup, total):
-    return 0.5 + 0.5 * np.cos(np.pi * min(step, total) / total)
+wrong("warmup_cosine", "No warm-up")(lambda step, warmup, total: 0.5 + 0.5 * np.cos(np.pi * min(step, total) / total))
 
 
 @wrong("warmup_cosine", "starts at 0 and rises")
@@ -391,12 +314,12 @@ def _(step, warmup, total):
     return 0.5 + 0.5 * np.cos(np.pi * (step - warmup) / (total - warmup))
 
 
-@wrong("warmup_cosine", "The warm-up starts at 0")
-def _(step, warmup, total):
-    return step / warmup if step < warmup else warmup_cosine(step, warmup, total)
+wrong("warmup_cosine", "The warm-up starts at 0")(
+    lambda step, warmup, total: step / warmup if step < warmup else warmup_cosine(step, warmup, total)
+)
 
 
-@wrong("warmup_cosine", "warmup 0", "ZeroDivisionError", "in line 2: rising = ")
+@wrong("warmup_cosine", "warmup 0", "ZeroDivisionError", "rising = ")
 def _(step, warmup, total):
     rising = (step + 1) / warmup
     return min(rising, warmup_cosine(max(step, warmup), warmup, total))
@@ -414,9 +337,9 @@ def expert_batches(n_expert, batch, steps, seed):
         waiting = waiting[batch:]
 
 
-@wrong("expert_batches", "with replacement", "times")
-def _(n_expert, batch, steps, seed):
-    return np.random.default_rng(seed).integers(n_expert, size=(steps, batch))
+wrong("expert_batches", "with replacement", "times")(
+    lambda n_expert, batch, steps, seed: np.random.default_rng(seed).integers(n_expert, size=(steps, batch))
+)
 
 
 @wrong("expert_batches", "same order")
@@ -439,9 +362,7 @@ def class_vectors(prompt_vectors):
     return torch.stack([sum(p) / len(p) for p in prompt_vectors])
 
 
-@wrong("class_vectors", "sum")
-def _(prompt_vectors):
-    return torch.stack([sum(p) for p in prompt_vectors])
+wrong("class_vectors", "sum")(lambda prompt_vectors: torch.stack([sum(p) for p in prompt_vectors]))
 
 
 @wrong("class_vectors", "Normalised again")
@@ -450,9 +371,7 @@ def _(prompt_vectors):
     return W / W.norm(dim=1, keepdim=True)
 
 
-@wrong("class_vectors", "first prompt")
-def _(prompt_vectors):
-    return torch.vstack([p[:1] for p in prompt_vectors])
+wrong("class_vectors", "first prompt")(lambda prompt_vectors: torch.vstack([p[:1] for p in prompt_vectors]))
 
 
 @solution
@@ -461,14 +380,8 @@ def probabilities(V, W, s):
     return e / e.sum(1, keepdim=True)
 
 
-@wrong("probabilities", "s is forgotten")
-def _(V, W, s):
-    return F.softmax(V @ W.t(), dim=-1)
-
-
-@wrong("probabilities", "over the pictures")
-def _(V, W, s):
-    return F.softmax(s * V @ W.t(), dim=0)
+wrong("probabilities", "s is forgotten")(lambda V, W, s: F.softmax(V @ W.t(), dim=-1))
+wrong("probabilities", "over the pictures")(lambda V, W, s: F.softmax(s * V @ W.t(), dim=0))
 
 
 @solution
@@ -476,14 +389,10 @@ def aca(truth, guess):
     return np.mean([(guess[truth == c] == c).mean() for c in set(truth)])
 
 
-@wrong("aca", "accuracy")
-def _(truth, guess):
-    return sum(truth == guess) / len(truth)
-
-
-@wrong("aca", "precision")
-def _(truth, guess):
-    return np.mean([(truth[guess == c] == c).mean() if (guess == c).any() else 0 for c in set(truth)])
+wrong("aca", "accuracy")(lambda truth, guess: sum(truth == guess) / len(truth))
+wrong("aca", "precision")(
+    lambda truth, guess: np.mean([(truth[guess == c] == c).mean() if (guess == c).any() else 0 for c in set(truth)])
+)
 
 
 def bins_of(truth, P, bins):
@@ -499,14 +408,8 @@ def calibration_error(truth, P, bins=15):
     return sum(share * abs(gap) for share, gap in bins_of(truth, P, bins))
 
 
-@wrong("calibration_error", "not weighted")
-def _(truth, P, bins=15):
-    return np.mean([abs(gap) for _, gap in bins_of(truth, P, bins)])
-
-
-@wrong("calibration_error", "absolute")
-def _(truth, P, bins=15):
-    return sum(share * gap for share, gap in bins_of(truth, P, bins))
+wrong("calibration_error", "not weighted")(lambda truth, P, bins=15: np.mean([abs(gap) for _, gap in bins_of(truth, P, bins)]))
+wrong("calibration_error", "absolute")(lambda truth, P, bins=15: sum(share * gap for share, gap in bins_of(truth, P, bins)))
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 07
@@ -520,9 +423,9 @@ def support_set(labels, shots, seed):
     return [row for label in sorted(rows) for row in chance.sample(rows[label], shots)]
 
 
-@wrong("support_set", "per class", "got")
-def _(labels, shots, seed):
-    return random.Random(seed).sample(range(len(labels)), shots * len(set(labels)))
+wrong("support_set", "per class", "got")(
+    lambda labels, shots, seed: random.Random(seed).sample(range(len(labels)), shots * len(set(labels)))
+)
 
 
 @wrong("support_set", "with replacement", "times")
@@ -567,14 +470,8 @@ def honest_choice(val_scores, test_scores):
     return val_scores.index(max(val_scores))
 
 
-@wrong("honest_choice", "test scores: a leak")
-def _(val_scores, test_scores):
-    return test_scores.index(max(test_scores))
-
-
-@wrong("honest_choice", "lowest")
-def _(val_scores, test_scores):
-    return val_scores.index(min(val_scores))
+wrong("honest_choice", "test scores: a leak")(lambda val_scores, test_scores: test_scores.index(max(test_scores)))
+wrong("honest_choice", "lowest")(lambda val_scores, test_scores: val_scores.index(min(val_scores)))
 
 
 # ------------------------------------------------------------------------------------------------------ notebooks 08, 09
@@ -629,9 +526,7 @@ def _(values):
     return values.mean(), values.std() / math.sqrt(len(values))
 
 
-@wrong("mean_sd", "shape (2,)")
-def _(values):
-    return sum(values) / len(values)
+wrong("mean_sd", "shape (2,)")(lambda values: sum(values) / len(values))
 
 
 @solution
@@ -642,14 +537,10 @@ def softmax_axis(weights):
     raise ValueError("no softmax")
 
 
-@wrong("softmax_axis", "paper")
-def _(weights):
-    return weights.ndim - 1
-
-
-@wrong("softmax_axis", "Counted from the end")
-def _(weights):
-    return next(axis for axis in (-1, -2, -3) if torch.allclose(weights.sum(axis), torch.tensor(1.0)))
+wrong("softmax_axis", "paper")(lambda weights: weights.ndim - 1)
+wrong("softmax_axis", "Counted from the end")(
+    lambda weights: next(axis for axis in (-1, -2, -3) if torch.allclose(weights.sum(axis), torch.tensor(1.0)))
+)
 
 
 @wrong("softmax_axis", "One row is not enough")
@@ -673,9 +564,7 @@ def _(words):
     return words, words.clone()
 
 
-@wrong("shift", "forwards")
-def _(words):
-    return torch.roll(words, -1, 1)[:, :-1], words[:, :-1]
+wrong("shift", "forwards")(lambda words: (torch.roll(words, -1, 1)[:, :-1], words[:, :-1]))
 
 
 @solution
@@ -684,9 +573,9 @@ def next_word_loss(logits, targets, pad):
     return -likely[targets != pad].mean()
 
 
-@wrong("next_word_loss", "Padding is counted")
-def _(logits, targets, pad):
-    return -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
+wrong("next_word_loss", "Padding is counted")(
+    lambda logits, targets, pad: -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
+)
 
 
 @wrong("next_word_loss", "Divided by N L")
@@ -708,9 +597,7 @@ def precision_recall(written, true):
     return hits / sum(map(len, written)), hits / sum(map(len, true))
 
 
-@wrong("precision_recall", "swapped")
-def _(written, true):
-    return precision_recall(written, true)[::-1]
+wrong("precision_recall", "swapped")(lambda written, true: precision_recall(written, true)[::-1])
 
 
 @wrong("precision_recall", "macro")
