@@ -276,7 +276,12 @@ def exercises(folder: Path, check: bool) -> list[str]:
 # ------------------------------------------------------------------------------------------------ run times
 
 PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"  # the kernel's own
-LEFT_OUT = (".*", "*.egg-info", "__pycache__", "runs", "demo", "models", "exercises", "notebooks")
+LEFT_OUT = {ROOT / name for name in ("notebooks", "exercises", "runs", "demo", "results/models", "results/data", "results/fast")}
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Of a copy of the project: what is hidden, what notebooks write, what earlier runs left."""
+    return {name for name in names if name.startswith((".", "__pycache__")) or Path(folder, name) in LEFT_OUT}
 
 
 def measure(path: Path, fast: bool) -> tuple[float, float]:
@@ -285,7 +290,7 @@ def measure(path: Path, fast: bool) -> tuple[float, float]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "project"
-        shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        shutil.copytree(ROOT, place, ignore=left_out)
         (place / "notebooks").mkdir()
         notebook = read(path)
         notebook.cells.append(new_code_cell(PEAK, id="peak"))

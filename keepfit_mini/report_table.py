@@ -82,7 +82,8 @@ def reproduce_reports(
         if row is None:
             row = {"variant": variant, "seed": seed, **one_run(variant, seed, size, out, progress), "settings": settings}
             write_aside(file, json.dumps(row, ensure_ascii=False, indent=1) + "\n")
-        rows.append({name: value for name, value in row.items() if name not in ("settings", "examples")})
+        shown = {name: value for name, value in row.items() if name not in ("settings", "examples")}
+        rows.append({"title": PRETRAINED.get(variant, variant), **shown})
     write_aside(out / "reports.json", json.dumps({"rows": rows, "differences": differences(rows)}, indent=1) + "\n")
     write_aside(out / "reports.md", page(rows, size))
     return rows

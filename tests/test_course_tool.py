@@ -152,7 +152,6 @@ def test_two_answers_in_one_cell_and_cells_that_are_equal(tiny):
     notebook.cells[3].source = CODE.replace("def half", "### BEGIN SOLUTION\nz = 1\n### END SOLUTION\n\n\ndef half")
     notebook.cells += [copy.deepcopy(notebook.cells[1]), copy.deepcopy(notebook.cells[1])]
     student = course.student(notebook, path.name)
-    nbformat.validate(student)
     assert len({cell.id for cell in student.cells}) == len(student.cells)
     assert student.cells[3].source.startswith('raise NotImplementedError("your turn")\n\n\ndef half(x):\n    raise Not')
     assert "SOLUTION" not in student.cells[3].source + student.cells[5].source and "z = 1" in student.cells[5].source
@@ -205,6 +204,14 @@ def test_difficulty_and_minutes_are_those_of_the_checks(tiny, monkeypatch, table
     assert wrong in found[0] if wrong else found == []
 
 
+def test_exercises_are_counted(tiny):
+    notebook = nbformat.read(tiny / "03_tiny.ipynb", 4)
+    notebook.cells += copy.deepcopy(notebook.cells[2:])
+    assert course.mistakes(notebook, 3) == ["exercise 3.2: its title begins otherwise than `### Exercise 3.2`"]
+    notebook.cells[5].source = EXERCISE.replace("3.1", "3.2")
+    assert course.mistakes(notebook, 3) == []
+
+
 def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsys):
     """The setup cell is accepted by a kernel, and what the notebook finds is a project in which nothing has run."""
     monkeypatch.setattr(course, "usable_cores", lambda: 2)
@@ -212,6 +219,7 @@ def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsy
     call("form", tiny)
     change(tiny, 2, "x = 1", "assert FAST and HERE and FOLDER.parts[-2:] == ('runs', 'notebooks-03-fast')\n"
                              "assert not FOLDER.parent.exists() and 'KEEPFIT_DATA' not in os.environ\n"
+                             "assert (HERE[0] / 'results/runs').is_dir() and (HERE[0] / 'tests/data').is_dir()\n"
                              "assert os.environ['HF_HUB_OFFLINE'] == '1'\nx = bytearray(400_000_000)")  # fmt: skip
     change(tiny, 4, 'check("half", half)', "")
     assert call("runtimes", tiny, "03", "--fast-only") == 0
@@ -338,8 +346,8 @@ def test_each_thing_to_mend_is_one_line(fine, monkeypatch, tmp_path, capsys, wha
     if "Python" in what:
         monkeypatch.setattr(sys, "version_info", (3, 10, 2, "final", 0))
     elif "ipywidgets" in what:
-        monkeypatch.setattr(room, "find_spec", lambda name: None)
-    elif "memory" in what:
+        monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    elif "GB" in what:
         monkeypatch.setattr(environment.psutil, "virtual_memory", lambda: SimpleNamespace(available=1.9e9))
     else:
         monkeypatch.setenv("KEEPFIT_DATA", str(tmp_path / "absent"))
