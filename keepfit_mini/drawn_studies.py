@@ -98,10 +98,10 @@ HEALTHY = (
     ("A", "No abnormal fluorescence is seen at the disc or in the macula.", "视盘及黄斑未见异常荧光。"))
 ENDINGS = (("A", "The rest of the retina fills evenly.", "其余视网膜充盈均匀。"),
            ("A", "Elsewhere no abnormal fluorescence is seen.", "其余部位未见异常荧光。"),
-           ("A", "There is no {absent}.", "未见{absent}。"), ("A", "No {absent} can be found.", "未发现{absent}。"))
+           ("A", "There is no sign of {absent}.", "未见{absent}。"), ("A", "No {absent} can be found.", "未发现{absent}。"))
 ABSENT = {"microaneurysms": ("microaneurysms", "微血管瘤"), "neovascularisation": ("new vessels", "新生血管"),
           "leakage": ("leakage", "渗漏"), "staining": ("staining", "着染"),
-          "non-perfusion": ("area of non-perfusion", "无灌注区")}
+          "non-perfusion": ("non-perfusion", "无灌注区")}
 ATLAS_PHASES = {"early": ("Early phase.", "早期像。"), "arteriovenous": ("Arteriovenous phase.", "动静脉期像。"),
                 "late": ("Late phase.", "晚期像。")}
 LONG = 60  # words, beyond which a report gets no closing sentence

@@ -275,8 +275,9 @@ def reports_table(folder: Path, _: Runs) -> str:
 
 
 def course_table(folder: Path, _: Runs) -> str:
-    """The notebooks, their titles, and how long each takes."""
-    times, lines = _read(folder / "runtimes.json"), []
+    """The notebooks, their titles, and how long each takes, where that was measured."""
+    times = _read(folder / "runtimes.json") if (folder / "runtimes.json").is_file() else {}
+    lines = []
     for path in sorted((folder.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         first = "".join(_read(path)["cells"][0]["source"])
         title = re.search(r"^# \d+\.? (.+)$", first, flags=re.MULTILINE)
