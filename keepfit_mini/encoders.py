@@ -37,7 +37,7 @@ class Projection(nn.Module):
 
 
 def regnet_mini() -> tuple[nn.Module, int]:
-    """A RegNet of half a million weights: four stages of one block, trained from nothing in a minute."""
+    """A RegNet of a quarter of a million weights: four stages of one block, trained from nothing in a minute."""
     blocks = BlockParams(
         depths=[1, 1, 1, 1],
         widths=[32, 64, 128, 256],
