@@ -250,7 +250,8 @@ def test_numbers_of_the_questions():
     assert f"the gain is {gain('expert-text', 'drawn')}" in said
     assert f"single seeds go from {min(expert['by_seed']):+.3f} to {max(expert['by_seed']):+.3f}" in said
     assert f"seeds 0 to 4 gained {min(expert['by_seed']):+.3f} to {max(expert['by_seed']):+.3f}" in said
-    seconds = [read(f"runs/drawn-{name}-seed{seed}.json")["pretrain_seconds"] for name in ("flair", "keepfit") for seed in range(5)]
+    files = [f"runs/drawn-{name}-seed{seed}.json" for name in ("flair", "keepfit") for seed in range(5)]
+    seconds = [read(file)["pretrain_seconds"] for file in files]
     assert f"took {min(seconds):.0f} to {max(seconds):.0f} seconds" in said
     count = Counter(row["verdict"] for row in read("claims.json"))
     assert (f"Of {sum(count.values())} verdicts here {count['confirmed']} are confirmed, {count['refuted']} refuted and "
