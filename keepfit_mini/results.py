@@ -1,7 +1,7 @@
 """results/runs/*.json -> tables, verdicts and README, so that no number there was typed by hand.
 
-`results` writes results/TABLE.json, results/TABLE.md and results/claims.{json,md}, and fills README's pairs of marks,
-<!-- table NAME --> and <!-- end -->; `results --check` fails when any of them is stale.
+`results` writes results/TABLE.json, results/TABLE.md and results/claims.{json,md}, and fills README's and MODEL_CARD's
+pairs of marks, <!-- table NAME --> and <!-- end -->; `results --check` fails when any of them is stale.
 Not about: making the runs (reproduce.py, demo.py) or the arithmetic of a verdict (claims.py).
 """
 
@@ -313,7 +313,8 @@ def files(readme: Path) -> dict[Path, str]:
     """Everything that is made from the runs beside a README: path -> text."""
     folder = readme.parent / "results"
     runs = load_runs(folder)
-    made = {readme: rendered(readme)}
+    card = readme.with_name("MODEL_CARD.md")  # has tables of the same kind
+    made = {page: rendered(page) for page in (readme, card) if page == readme or page.is_file()}
     if runs:
         for name in tables():
             made |= table_files(name, folder, runs)
