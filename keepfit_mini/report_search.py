@@ -1,4 +1,4 @@
-"""A trained model writes: greedily, or by beam search without repeated trigrams (paper, FFA-IR task: width 3, 90 words).
+"""A trained model writes: greedily, or by beam search (paper, FFA-IR task: width 3, 90 words, no repeated trigram).
 
 Every step asks for the logits of the next word of N x K half-written reports, with keys and values kept or (for a check and a
 comparison of speed) all words anew. Not about: the network (report_decoder.py).
@@ -28,7 +28,7 @@ class Written:
 
 @torch.inference_mode()
 def search(
-    decoder: ReportDecoder, memory: Tensor, seen: Tensor, limit: int = 90, width: int = 3, block: int = 3, keep: bool = True
+    decoder: ReportDecoder, memory: Tensor, seen: Tensor, limit: int = 90, width: int = 3, block: int = 0, keep: bool = True
 ) -> list[Written]:
     """Patches (N,P,D) of N studies, and which of them there are (N,P) -> N reports. width 1: greedy.
 

@@ -118,7 +118,7 @@ def test_the_cache_writes_the_same_words(decoder, memory, width):
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_likelihoods_are_those_of_the_words(decoder, memory, width):
-    for i, report in enumerate(search(decoder, memory, SEEN, LIMIT, width)):
+    for i, report in enumerate(search(decoder, memory, SEEN, LIMIT, width, block=3)):
         words = torch.tensor([[BEGIN, *report.words, END]])
         logits = decoder(words[:, :-1], memory[i : i + 1]).log_softmax(-1)
         total = logits.gather(-1, words[:, 1:, None]).sum()

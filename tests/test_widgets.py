@@ -18,11 +18,11 @@ def test_the_picture_follows_both_controls():
 
     controls, shown = browse(draw, 5, ["a", "b"]).children
     number, way = controls.children
-    pictures = [shown.value]
+    pictures = [bytes(shown.value)]
     number.value = 3
-    pictures.append(shown.value)
+    pictures.append(bytes(shown.value))
     way.value = "b"
-    pictures.append(shown.value)
+    pictures.append(bytes(shown.value))
     number.value = 99  # the slider stops at its end
     assert asked == [(0, "a"), (3, "a"), (3, "b"), (4, "b")]
     assert len(set(pictures)) == 3 and all(png.startswith(b"\x89PNG") for png in pictures)
