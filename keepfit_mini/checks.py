@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .checks_scores import SCORES
@@ -42,7 +43,8 @@ class Exercise:
     title, task  a few words; what goes in and comes out, with shapes and conventions
     notebook     "00" to "10"; minutes: about how long it takes; difficulty: 1 to 3
     cases        arguments of each call; each call gets a copy
-    answer       the reference, of the package wherever it has one; its parameters' names are those in the messages
+    answer       the reference, of the package wherever it has one; its parameters' names are those in the messages. Where it
+                 gives a tensor, a tensor is asked for (cells below call its methods); where an array, list and tensor do too
     mistakes     {what is wrong and why it matters: a function that makes the mistake}
     rules        where chance decides: {what is wrong and why it matters: function(result, *case) -> evidence, "" if the rule
                  is kept}. The answer then gives only kind and shape; a seed is the last argument
@@ -83,6 +85,9 @@ def check(exercise: str, function: Callable) -> None:
         if found:
             lines = [f"{place}: gave {found[0]}", f"expected {found[1]}", named_mistake(sought, results)]
             raise Wrong("\n".join(line for line in lines if line))
+        if unmoved := without_gradient(function, sought.answer, case, result):
+            raise Wrong(f"{place}: the value is right, but no gradient reaches {' and '.join(unmoved)}\nThe loss moves all that "
+                        "it compares, so nothing is detached: no .detach(), no .data, no no_grad().")  # fmt: skip
         if sought.rules:
             follow_rules(sought, place, function, case, result)
     print(f"right: {len(results)} cases")
@@ -125,6 +130,16 @@ def attempt(function: Callable, case: tuple) -> Any:
     return result
 
 
+def without_gradient(function: Callable, answer: Callable, case: tuple, result: Any) -> list[str]:
+    """Names of the arguments that are learnt but get no gradient of the loss; [] where the result is none to learn from."""
+    learnt = [i for i, value in enumerate(case) if isinstance(value, Tensor) and value.requires_grad]
+    if not learnt or not getattr(result, "requires_grad", False):
+        return []
+    given = copy.deepcopy(case)
+    gradients = torch.autograd.grad(function(*given), [given[i] for i in learnt], allow_unused=True)
+    return [names(answer, case)[i] for i, gradient in zip(learnt, gradients, strict=True) if gradient is None]
+
+
 def line_of(function: Callable, error: Exception) -> str:
     """The line of the student's function in which it failed, "" where it was not even entered."""
     file = getattr(getattr(function, "__code__", None), "co_filename", "")
@@ -146,21 +161,24 @@ def names(function: Callable, case: tuple) -> list[str]:
 # ------------------------------------------------------------------------------------------- an answer and another one
 
 
-def difference(
-    given: Any, wanted: Any, tolerance: float, values: bool = True, where: str = ""
-) -> tuple[str, str] | None:
-    """None, or (what was given, what was expected) at the first place that differs. values False: kind and shape only."""
-    at = f" at {where}" if where else ""
+def difference(given: Any, wanted: Any, tolerance: float, values: bool = True, where: str = "") -> tuple[str, str] | None:
+    """None, or (what was given, what was expected) at the first place that differs. values False: kind and shape only.
+
+    where  words for the place of this part: "at [0][1]", "in the first of the two returned".
+    """
+    at, inside = f" {where}" if where else "", where or "at "
     if isinstance(wanted, (str, set)):
-        return None if type(given) is type(wanted) and given == wanted else (f"{quoted(given)}{at}", quoted(wanted))
+        return None if isinstance(given, type(wanted)) and given == wanted else (f"{quoted(given)}{at}", quoted(wanted))
     if isinstance(wanted, dict):
         if not isinstance(given, dict) or given.keys() != wanted.keys():
             return f"{kind(given)}{at}", kind(wanted)
-        parts = [(f"{where}[{name!r}]", given[name], wanted[name]) for name in wanted]
+        parts = [(f"{inside}[{name!r}]", given[name], wanted[name]) for name in wanted]
     elif isinstance(wanted, (list, tuple)):
         if not isinstance(given, (list, tuple)) or len(given) != len(wanted):
             return f"{kind(given)}{at}", kind(wanted)
-        parts = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(given, wanted, strict=True))]
+        two = isinstance(wanted, tuple) and len(wanted) == 2  # what `return a, b` gives
+        places = TWO if two else [f"{inside}[{i}]" for i in range(len(wanted))]
+        parts = list(zip(places, given, wanted, strict=True))
     else:
         return number_difference(given, wanted, tolerance, values, at)
     each = (difference(part, other, tolerance, values, place) for place, part, other in parts)
@@ -168,11 +186,12 @@ def difference(
 
 
 def number_difference(given: Any, wanted: Any, tolerance: float, values: bool, at: str) -> tuple[str, str] | None:
-    """`difference` of numbers, arrays and tensors. Where a tensor is expected, a list is not enough."""
+    """`difference` of numbers, arrays and tensors. Where a tensor is expected, neither a list nor an array will do."""
     numbers, target = array(given), array(wanted)
-    needs_tensor = isinstance(wanted, Tensor) and wanted.ndim and not isinstance(given, (Tensor, np.ndarray))
+    needs_tensor = isinstance(wanted, Tensor) and wanted.ndim and not isinstance(given, Tensor)
     if numbers is None or needs_tensor or numbers.dtype.kind not in KINDS[target.dtype.kind]:
-        return f"{kind(given)}{at}", kind(wanted)
+        stay = needs_tensor and isinstance(given, np.ndarray)
+        return f"{kind(given)}{at}", kind(wanted) + ": stay in torch, the next cells need a tensor" * stay
     if numbers.shape != target.shape:
         return f"shape {numbers.shape}{at}", f"shape {target.shape}"
     if isinstance(wanted, Tensor) and wanted.requires_grad and not getattr(given, "requires_grad", False):
@@ -182,11 +201,12 @@ def number_difference(given: Any, wanted: Any, tolerance: float, values: bool, a
     if not off.any() or not (values or nothing.any()):
         return None
     first = tuple(int(i) for i in np.argwhere(off)[0])
-    place = f"{at} at {list(first)}" if first else at
+    place = f"{at}{',' if at else ''} at {list(first)}" if first else at
     many = f" there; {off.sum()} of {off.size} values differ" if first else ""
     return f"{written(numbers[first])}{place}", f"{written(target[first])}{many}"
 
 
+TWO = ("in the first of the two returned", "in the second of the two returned")
 KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # kind of number expected -> kinds that will do
 
 
@@ -262,7 +282,9 @@ def written(value: Any) -> str:
 
 
 def quoted(value: Any) -> str:
-    return shortened(repr(value), 80) if isinstance(value, (str, set)) else kind(value)
+    if isinstance(value, str):
+        return shortened(repr(str(value)), 80)  # numpy's strings look like Python's
+    return shortened(repr(value), 80) if isinstance(value, set) else kind(value)
 
 
 def shortened(text: str, length: int) -> str:

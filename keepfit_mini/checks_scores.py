@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 from scipy.stats import ttest_ind, ttest_rel
-from sklearn.metrics import balanced_accuracy_score, precision_score
+from sklearn.metrics import precision_score, recall_score
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
-from . import metrics
 from .adapters import recalled
 from .checks_training import learnt, numbers, unit
+from .metrics import CALIBRATION_BINS
 from .report_findings import ratios
 from .zero_shot import probabilities as shares
 
@@ -30,17 +30,25 @@ def probabilities(V, W, s):
     return shares(SimpleNamespace(scale=torch.tensor(s)), V, W).clone()
 
 
-def in_bins(truth, P):
-    """Of each bin: its share of the rows, the share that is right, the mean top probability."""
-    bins, top, right = metrics.calibration_bins(P), P.max(1), P.argmax(1) == truth
-    return np.array([[np.mean(bins == b), right[bins == b].mean(), top[bins == b].mean()] for b in np.unique(bins)]).T
+def in_bins(truth, P, bins=CALIBRATION_BINS, sure=None, rounded=np.ceil):
+    """Of each bin: its share of the rows, the share that is right, the mean of `sure`, (N,), the top probability if None."""
+    right, sure = P.argmax(1) == truth, P.max(1) if sure is None else sure
+    bin_of = rounded(sure * bins)  # ceil: (low, high]
+    return np.array([[np.mean(bin_of == b), right[bin_of == b].mean(), sure[bin_of == b].mean()] for b in np.unique(bin_of)]).T
 
 
-def not_top(truth, P):
-    """The error with the probability of the true class in place of the highest."""
-    of_truth, right = P[np.arange(len(P)), truth], P.argmax(1) == truth
-    bins = np.ceil(of_truth * metrics.CALIBRATION_BINS)
-    return sum(np.mean(bins == b) * abs(right[bins == b].mean() - of_truth[bins == b].mean()) for b in np.unique(bins))
+def gap(shares_of_rows, right, sure):
+    return float(np.sum(shares_of_rows * abs(right - sure)))
+
+
+def calibration_error(truth, P, bins=CALIBRATION_BINS):
+    """metrics.calibration_error for any number of bins."""
+    return gap(*in_bins(truth, P, bins))
+
+
+def without_one(truth, P, bins=CALIBRATION_BINS):
+    kept = P.max(1) < 1
+    return kept.mean() * gap(*in_bins(truth[kept], P[kept], bins, rounded=np.floor))
 
 
 def shots_of_each(labels, shots, seed):
@@ -101,6 +109,13 @@ def macro(written, true):
     return np.mean([micro([w], [t]) for w, t in zip(written, true, strict=True)], axis=0)
 
 
+def macro_of_written(written, true):
+    """Precision over the studies that wrote something, recall over those that have something to write."""
+    pairs = list(zip(written, true, strict=True))
+    precision = np.mean([len(w & t) / len(w) for w, t in pairs if w])
+    return np.array([precision, np.mean([len(w & t) / len(t) for w, t in pairs if t])])
+
+
 def best_pairs(total, width):
     """Totals (B,W) -> the (beam, word) of the highest `width`, best first."""
     best = total.flatten().topk(width).indices
@@ -114,6 +129,10 @@ def best_of_each(scores, log_probs, width):
 
 
 # --------------------------------------------------------------------------------------------------- what the cases need
+
+SHORT = torch.tensor([1.0, 0.7, 0.4])  # lengths of class vectors whose prompts agree, and do not
+TOP = np.array([0.5, 0.6, 0.75, 0.9, 1.0])  # .5, .75 and 1.0 are edges of four bins
+ON_EDGES = np.array([0, 1, 0, 0, 1]), np.stack([TOP, 0.6 * (1 - TOP), 0.4 * (1 - TOP)], axis=1)
 
 
 def answers(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +172,8 @@ SCORES = {
     "probabilities": {
         "title": "The zero-shot classifier", "notebook": "06", "minutes": 5, "difficulty": 1,
         "task": "probabilities(V (N,D), W (C,D), s) -> P (N,C) = softmax(s V W^T) over the classes",
-        "cases": [(unit(3, 6), unit(3, 6, seed=1), 14.3), (unit(4, 6, seed=2), unit(2, 6, seed=3), 5.0)],
+        "cases": [(unit(3, 6), SHORT[:, None] * unit(3, 6, seed=1), 14.3),
+                  (unit(4, 6, seed=2), SHORT[:, None] * unit(4, 6, seed=2)[[0, 2, 3]], 100.0)],  # picture 0 is class vector 0
         "answer": probabilities,
         "mistakes": {
             "s is forgotten: cosines differ by little, so all classes get nearly the same.": lambda V, W, s: (V @ W.T).softmax(1),
@@ -161,37 +181,50 @@ SCORES = {
             "Divided by s: it is the multiplier exp(logit_scale), one over the temperature.":
                 lambda V, W, s: (V @ W.T / s).softmax(1),
             "Those are the logits: the softmax is missing, so rows do not sum to one.": lambda V, W, s: s * V @ W.T,
+            "W is not brought back to length one, as published: a class whose prompts disagree gets smaller logits.":
+                lambda V, W, s: (s * V @ normalize(W, dim=1).T).softmax(1),
+            "exp overflows where s is 100 (inf / inf is nan): softmax first takes the row's highest logit off.":
+                lambda V, W, s: (s * V @ W.T).exp() / (s * V @ W.T).exp().sum(1, keepdim=True),
         },
     },
     "aca": {
         "title": "The mean of the recalls", "notebook": "06", "minutes": 5, "difficulty": 1,
         "task": "aca(truth (N,), guess (N,)) -> mean over the classes in truth of the share of their rows that got their class",
         "cases": [(np.array([0, 0, 0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 0, 0, 1, 1, 0, 0])),
-                  (np.array([2, 1, 1, 0, 0, 0, 0]), np.array([2, 1, 0, 0, 0, 2, 1]))],
-        "answer": lambda truth, guess: float(balanced_accuracy_score(truth, guess)),
+                  (np.array([0, 0, 2]), np.array([0, 1, 2]))],
+        "answer": lambda truth, guess: float(recall_score(truth, guess, labels=np.unique(truth), average="macro")),
         "mistakes": {
             "That is accuracy: who calls every eye normal does well where most are. ACA weighs all classes alike.":
                 lambda t, g: float((t == g).mean()),
             "That is the mean precision, shares of the *guesses*: ACA asks how much of each true class was found.":
-                lambda t, g: float(precision_score(t, g, average="macro", zero_division=0)),
+                lambda t, g: float(precision_score(t, g, labels=np.unique(t), average="macro", zero_division=0)),
+            "A class that is not in truth has no recall: leave it out, a 0 for it would lower the mean.":
+                lambda t, g: float(recall_score(t, g, average="macro", zero_division=0)),
         },
     },
     "calibration_error": {
         "title": "Is 90% right nine times in ten?", "notebook": "06", "minutes": 20, "difficulty": 3,
         "task": "calibration_error(truth (N,), P (N,C), bins=15) -> sum over equal bins (low, high] of the top probability: "
                 "share of the rows in the bin x |share that is right - mean top probability|",
-        "cases": [answers(0, 60, 3), answers(1, 40, 2), answers(2, 200, 4)],
-        "answer": metrics.calibration_error,
+        "cases": [answers(0, 60, 3), (*ON_EDGES, 4), answers(2, 200, 4)],
+        "answer": calibration_error,
         "mistakes": {
             "The bins are not weighted by their rows: a bin with one picture would count as much as one with a hundred.":
-                lambda t, P: abs(in_bins(t, P)[1] - in_bins(t, P)[2]).mean(),
+                lambda t, P, bins=15: gap(1 / in_bins(t, P, bins).shape[1], *in_bins(t, P, bins)[1:]),
             "The weights are missing from the sum: a calibration error cannot be larger than 1, this one can.":
-                lambda t, P: abs(in_bins(t, P)[1] - in_bins(t, P)[2]).sum(),
+                lambda t, P, bins=15: gap(1, *in_bins(t, P, bins)[1:]),
             "No absolute value: too sure in one bin and too shy in another would cancel out.":
-                lambda t, P: float(np.sum(in_bins(t, P)[0] * (in_bins(t, P)[1] - in_bins(t, P)[2]))),
+                lambda t, P, bins=15: float((P.argmax(1) == t).mean() - P.max(1).mean()),  # what the bins' gaps add up to
             "That is one bin: mean confidence against accuracy. Errors of opposite sign cancel out in it.":
-                lambda t, P: abs((P.argmax(1) == t).mean() - P.max(1).mean()),
-            "That takes the probability of the true class: how sure a model is, is said by its highest probability.": not_top,
+                lambda t, P, bins=15: calibration_error(t, P, 1),
+            "That takes the probability of the true class: how sure a model is, is said by its highest probability.":
+                lambda t, P, bins=15: gap(*in_bins(t, P, bins, P[np.arange(len(P)), t])),
+            "bins is not used: 15 is only its default.": lambda t, P, bins=15: calibration_error(t, P),
+            "floor puts a probability on an edge one bin too high, and 1.0 beyond the last: (low, high] is ceil.":
+                lambda t, P, bins=15: gap(*in_bins(t, P, bins, rounded=np.floor)),
+            "Bins are [low, high) there: a probability on an edge belongs to the bin that ends with it, (low, high].":
+                lambda t, P, bins=15: gap(*in_bins(t, P, bins, rounded=lambda x: np.minimum(np.floor(x), bins - 1))),
+            "Bins are [low, high) there, so 1.0 is in none: (low, high] keeps it in the last.": without_one,
         },
     },
     "support_set": {
@@ -301,6 +334,8 @@ SCORES = {
             "That is the sum: it grows with the batch.": lambda x, y, pad: word_loss(x, y, pad, reduction="sum"),
             "Divided by N L, padding included: divide by the number of real words.":
                 lambda x, y, pad: word_loss(x, y, pad, reduction="sum") / y.numel(),
+            "Shifted again: targets are the next words already, `shift` saw to that.":
+                lambda x, y, pad: word_loss(x[:, :-1], y[:, 1:], pad),
         },
     },
     "precision_recall": {
@@ -314,17 +349,21 @@ SCORES = {
             "That is the macro average: a study with one finding would count as much as one with ten.": macro,
             "All studies in one pot: a finding written for one patient would be right because another one has it.":
                 lambda w, t: micro([set().union(*w)], [set().union(*t)]),
+            "A macro average over the studies that are not empty: who writes nothing is not counted at all. Sum hits first.":
+                macro_of_written,
         },
     },
     "beam_step": {
         "title": "One step of beam search", "notebook": "10", "minutes": 15, "difficulty": 3,
         "task": "beam_step(scores (B,) sums of log-probabilities, log_probs (B,W) of the next word, width) -> the `width` best "
-                "(beam, word) pairs over all beams, best first",
+                "(beam, word) pairs over all beams, best first: whole numbers, a tensor, an array or a list",
         "cases": BEAMS,
         "answer": lambda scores, log_probs, width: best_pairs(scores[:, None] + log_probs, width),
         "mistakes": {
             "The best word of each beam only: a strong beam may go on in several ways, a weak one must be able to die.":
                 best_of_each,
+            "The best word of each beam, in the order of the beams: rank all B W continuations together.":
+                lambda s, p, n: torch.stack([torch.arange(len(s)), p.argmax(1)], dim=1)[:n].numpy(),
             "Multiplied: logarithms are added; a product favours the unlikely.": lambda s, p, n: best_pairs(s[:, None] * p, n),
             "The beams' own scores are forgotten: a bad beginning would cost nothing.": lambda s, p, n: best_pairs(p, n),
             "A log-probability plus a probability: take logarithms of both.": lambda s, p, n: best_pairs(s[:, None] + p.exp(), n),

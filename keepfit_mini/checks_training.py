@@ -129,6 +129,7 @@ FOUR = ["cataract", "normal", "cataract", "glaucoma"]
 PADDED = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])  # (B, L)
 LN2 = math.log(2)
 WEIGHTS = numbers(4, 4, seed=5).mul(2).softmax(1)
+UNEVEN = torch.tensor([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0.25, 0.25, 0.5]])  # Y is not Y^T
 SIDES = [[learnt(unit(4, 8, seed=i)), learnt(unit(4, 8, seed=i + 1))] for i in (0, 2, 4)]  # V and T
 
 TRAINING = {
@@ -144,6 +145,8 @@ TRAINING = {
             "Normalised over the wrong axis: each column has length one, not each row, so a picture depends on its batch.":
                 lambda a, b: normalize(a, dim=0) @ normalize(b, dim=0).T,
             "Only a has length one: one long row of b may win everywhere.": lambda a, b: normalize(a, dim=1) @ b.T,
+            "Transposed: a has the rows, b the columns; cells below look along rows.":
+                lambda a, b: normalize(b, dim=1) @ normalize(a, dim=1).T,
         },
     },
     "split_by_patient": {
@@ -183,6 +186,8 @@ TRAINING = {
             "The mean runs over padding too, as in the published code: a text changes with its batch.": lambda h, m: h.mean(1),
             "That is the maximum over tokens, not their mean.": lambda h, m: h.masked_fill(m[:, :, None] == 0, -99).amax(1),
             "Divided by L, not by the real tokens: padding shrinks a text.": lambda h, m: (h * m[:, :, None]).mean(1),
+            "Divided by the real tokens of the whole batch: sum the mask of each text (dim=1, keepdim=True).":
+                lambda h, m: (h * m[:, :, None]).sum(1) / m.sum(),
         },
     },
     "project": {
@@ -229,6 +234,8 @@ TRAINING = {
                 lambda V, K, T: plain_attention(V, K, T, root=1),
             "Divided by D, not by its root: weights get more even, R nearer to the mean caption.":
                 lambda V, K, T: plain_attention(V, K, T, root=V.shape[1]),
+            "The keys are the captions T': a picture is compared with the expert pictures V', and takes their captions.":
+                lambda V, K, T: plain_attention(V, T, T),
             "The values are the pictures V': R comes from the captions T'.": lambda V, K, T: plain_attention(V, K, K),
         },
     },
@@ -273,7 +280,7 @@ TRAINING = {
         "title": "The contrastive loss", "notebook": "04", "minutes": 15, "difficulty": 2,
         "task": "soft_clip_loss(image V (B,D), text T (B,D), scale s, targets Y (B,B)) -> scalar: "
                 "1/2 [CE(s T V^T, Y) + CE(s V T^T, Y)], each the mean over rows",
-        "cases": [(*SIDES[0], 5.0, soft_targets(FOUR)), (*SIDES[1], 14.3, torch.eye(4)), (*SIDES[2], 2.0, soft_targets("aaab"))],
+        "cases": [(*SIDES[0], 5.0, soft_targets(FOUR)), (*SIDES[1], 14.3, torch.eye(4)), (*SIDES[2], 2.0, UNEVEN)],
         "answer": soft_clip_loss,
         "mistakes": {
             "One direction only (texts look for pictures): zero-shot asks for the other, pictures that find their text.":
@@ -282,7 +289,14 @@ TRAINING = {
             "The temperature is forgotten: bare cosines give even softmaxes.": lambda V, T, s, Y: soft_clip_loss(V, T, 1.0, Y),
             "Divided by the scale: s = 1 / temperature multiplies cosines.": lambda V, T, s, Y: soft_clip_loss(V, T, 1 / s, Y),
             "A softmax of the targets: Y is a distribution already.": lambda V, T, s, Y: soft_clip_loss(V, T, s, Y.softmax(1)),
-            "Added, not averaged: double against 100 L_rev.": lambda V, T, s, Y: 2 * soft_clip_loss(V, T, s, Y),
+            "The two directions are averaged (the 1/2); added, the loss is twice as large beside L_rev.":
+                lambda V, T, s, Y: 2 * soft_clip_loss(V, T, s, Y),
+            "A mean over B B numbers is B times too small: sum over each row, then the mean over rows.":
+                lambda V, T, s, Y: soft_clip_loss(V, T, s, Y) / len(Y),
+            "Y is transposed for V T^T (a softmax over dim 0 does it too): Y itself stands in both, row by row.":
+                lambda V, T, s, Y: (cross_entropy(s * T @ V.T, Y) + cross_entropy(s * V @ T.T, Y.T)) / 2,
+            "Y is transposed for T V^T (a softmax over dim 0 does it too): Y itself stands in both, row by row.":
+                lambda V, T, s, Y: (cross_entropy(s * T @ V.T, Y.T) + cross_entropy(s * V @ T.T, Y)) / 2,
             "Targets unused: one category's pairs are pushed apart.": lambda V, T, s, Y: soft_clip_loss(V, T, s, torch.eye(4)),
         },
     },

@@ -2,7 +2,7 @@
 
 A layer normalises first ("pre-norm"): x + self-attention, x + cross-attention, x + feed-forward. Every attention is one call of
 scaled_dot_product_attention. Keys and values of words already written are kept, so a new word costs one step, not all of them.
-Not about: which word is taken next (report_search.py), or how the model learns (report_generation.py).
+Not about: which word is taken next (report_search.py), or how the model learns (report_training.py).
 
 Symbols: N rows, L words, P patches of the pictures, D width; seen (N,P) is False where a row has no patch (it has fewer views).
 """

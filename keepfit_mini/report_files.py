@@ -9,6 +9,8 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,17 +66,22 @@ def studies_named(given: Sequence[Path], split: str = "test", missing: str = "re
                 raise InputError(f"holds no picture: {mend}", path)
             found.append((path.name, pictures))
         elif path.suffix.lower() == ".json":
-            studies = [study for study in read_studies(path, missing=missing) if study.split == split]
+            studies = [study for study in read_studies(path, missing=missing, language=None) if study.split == split]
             if not studies:
                 raise InputError(f"has no study of the {split} split: give --split another", path)
             found += [(study.id, list(study.images)) for study in studies]
     return found
 
 
-def by_number(path: Path) -> tuple[int, int, str]:
-    """2.jpg before 10.jpg; names without a number come last."""
-    digits = "".join(c for c in path.stem if c.isdigit())
-    return (0, int(digits), path.name) if digits else (1, 0, path.name)
+def by_number(path: Path) -> tuple[bool, list[int], str]:
+    """2.jpg before 10.jpg, 1_2.jpg before 1_10.jpg; names without a number come last."""
+    numbers = [int(digits) for digits in re.findall("[0-9]+", path.stem)]
+    return not numbers, numbers, path.name
+
+
+def printable(path: str | Path) -> str:
+    """A name that is no UTF-8, as a file can hold it."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def generate(
@@ -91,7 +98,7 @@ def generate(
     studies = studies_named(images, split, missing)
     texts, written = write_reports(model, [pictures for _, pictures in studies], width)
     rows = [
-        {"study": name, "images": [str(picture) for picture in pictures], "report": text,
+        {"study": printable(name), "images": [printable(picture) for picture in pictures], "report": text,
          "mean_log_likelihood": round(mean_log_likelihood(how), 4), "ended": how.ended}
         for (name, pictures), text, how in zip(studies, texts, written, strict=True)
     ]  # fmt: skip

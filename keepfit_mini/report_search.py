@@ -71,8 +71,9 @@ def search(
                         done[i].append(Written(tuple(words[i * width + k, 1:].tolist()), value, True))
                 elif len(alive) < width:
                     alive.append((value, i * width + k, w))
-            if len(done[i]) >= width:  # enough ends; what still runs would be worse
-                alive = []
+            if len(done[i]) >= width:  # enough ends, unless what still runs is likelier a word so far
+                worst = sorted(map(mean_log_likelihood, done[i]))[-width]
+                alive = [one for one in alive if width > 1 and one[0] / (step + 2) > worst]
             alive += [(float("-inf"), i * width, PAD)] * (width - len(alive))
             for value, row, w in alive:
                 going.append(value), chosen.append(row), new.append(w)

@@ -124,7 +124,7 @@ def one_run(variant: str, seed: int, size: Size, out: Path, progress: bool) -> d
 
 def encoder_of(variant: str, seed: int, size: Size, studies: list[Study], folder: Path, progress: bool):
     """A KeepFIT pretrained on the train studies' views and reports, and, in its variant, on the atlas."""
-    manifest, run = folder / "public.csv", folder / "models" / variant
+    manifest, run = folder / "public.csv", folder / "models" / f"{variant}-{size.pretrain_epochs}-epochs"
     manifest_of([study for study in studies if study.split == "train"]).to_csv(manifest, index=False)
     model_config = dataclasses.replace(PRESETS["mini"][0], image_size=size.pixels)
     config = dataclasses.replace(PRESETS["mini"][1], variant=variant, seed=seed, epochs=size.pretrain_epochs, targets="identity",
@@ -209,6 +209,7 @@ def page(rows: list[dict], size: Size) -> str:
     return "\n".join([
         "# Reports of angiograms, with and without expert pretraining (table 2b of the paper)", "",
         f"Drawn angiogram studies: {size.studies} a seed, a tenth of them tested; seeds: {seeds}; mean ± standard deviation.",
+        "Unlike the paper's, each writer is also asked which findings the training reports name (report_tags.py).",
         METEOR_NOTE, "The paper's rows are another model on FFA-IR: they stand here for the pattern, not for the size.", "",
         table(SCORES, PAPER), "", "Findings read back from the written reports (report_findings.py):", "",
         table(CLINICAL, {}), "",

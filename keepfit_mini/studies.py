@@ -65,26 +65,27 @@ class Studies(list):
 
 
 def read_studies(
-    annotation: str | Path, images: str | Path | None = None, missing: str = "refuse", language: str = "en"
+    annotation: str | Path, images: str | Path | None = None, missing: str = "refuse", language: str | None = "en"
 ) -> Studies:
     """Annotation JSON -> Studies in the file's order.
 
     images    folder that Image_path starts from; None: the annotation's own, or `images` in it if they lie there
     missing   a picture that is not there or whose header does not decode: "refuse", or "drop": it is left out and counted, and
               its study too if it has no other
-    language  "en" or "zh": a study whose report in it is empty is named on standard error, left out and counted
+    language  "en" or "zh": a study whose report in it is empty is named on standard error, left out and counted; None: a study
+              needs no report (one is to be written)
     A picture outside `images` (and outside KEEPFIT_DATA) is always refused. Of a picture the header is read, not the pixels.
     InputError: no JSON or not in this layout, no study, a case twice, no picture in a case, ...; names file, case and mend.
     """
     annotation, found = Path(annotation), Studies()
-    if missing not in ("refuse", "drop") or language not in ("en", "zh"):
-        raise InputError(f"read_studies: missing {missing!r} must be refuse or drop, language {language!r} en or zh")
+    if missing not in ("refuse", "drop") or language not in ("en", "zh", None):
+        raise InputError(f"read_studies: missing {missing!r} must be refuse or drop, language {language!r} en, zh or None")
     table = cases(annotation)
     names = [image_names(fields["images"], annotation, case) for _, case, fields in table]
     folder = folder_of(names, annotation, images)
     for (split, case, fields), pictures in zip(table, names, strict=True):
         reports = {name: text_of(fields[name], annotation, case) for name in ("report", "report_zh")}
-        if not reports["report" if language == "en" else "report_zh"]:
+        if language and not reports["report" if language == "en" else "report_zh"]:
             leave_out(found.left_out, case, f"its report ({language}) is empty")
             continue
         phases = strings_of(fields["phases"], annotation, case)
@@ -148,7 +149,7 @@ def cases(annotation: Path) -> list[tuple[str, str, dict]]:
             if not isinstance(member, dict):
                 raise unfit(annotation, i if case is None else case, f"in {key!r} it is no object with a report and images")
             lower = {str(name).strip().lower(): value for name, value in member.items()}
-            fields = {field: next((lower[n] for n in names if n in lower), None) for field, names in FIELDS.items()}
+            fields = {field: next((lower[n] for n in names if lower.get(n) is not None), None) for field, names in FIELDS.items()}
             case = fields["id"] if case is None else case
             if not isinstance(case, str | int) or isinstance(case, bool) or not str(case).strip():
                 raise unfit(annotation, i, f"in {key!r} it has no id: give each case a name of its own")
@@ -194,10 +195,10 @@ def image_names(value: object, annotation: Path, case: str) -> list[str]:
 
 def findings_of(value: object, annotation: Path, case: str) -> tuple[Finding, ...]:
     """Findings as drawn studies have them; others may keep something else under that name, which is passed over."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return ()
     keys = ("name", "severity", "place")
-    if not all(isinstance(item, dict) and all(isinstance(item.get(key), str) for key in keys) for item in value):
+    if not all(isinstance(item.get(key), str) for item in value for key in keys):
         raise unfit(annotation, case, "each of its Findings needs a name, a severity and a place: mend them")
     return tuple(Finding(*(item[key] for key in keys)) for item in value)
 
@@ -265,7 +266,7 @@ def manifest_of(studies: Sequence[Study], language: str = "en", source: str = "a
     Views of one study share their text and `study`. Written elsewhere than in the pictures' folder, it needs --root.
     InputError: another language, or a study without a report in it.
     """
-    if language not in ("en", "zh"):
+    if language not in ("en", "zh", None):
         raise InputError(f"manifest_of: language {language!r} must be en or zh")
     rows = []
     for study in studies:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from keepfit_mini.checks import EXERCISES, Wrong, attempt, check
+from keepfit_mini import metrics
+from keepfit_mini.checks import EXERCISES, Wrong, attempt, check, without_gradient
 from keepfit_mini.config import InputError
 
 SOLUTIONS, WRONG = {}, []
@@ -52,6 +53,8 @@ def _(a, b):
     return a @ b.T
 
 
+wrong("cosine", "Transposed")(lambda a, b: F.normalize(b, dim=-1) @ F.normalize(a, dim=-1).T)
+wrong("cosine", "gave an array (3, 3)", "expected a tensor (3, 3) of float32: stay in torch")(lambda a, b: cosine(a, b).numpy())
 wrong("cosine", "Only a has length one")(lambda a, b: F.normalize(a, dim=-1) @ b.T)
 
 
@@ -122,6 +125,7 @@ def mean_pool(hidden, mask):
 
 
 wrong("mean_pool", "padding")(lambda hidden, mask: hidden.sum(dim=1) / hidden.shape[1])
+wrong("mean_pool", "whole batch")(lambda hidden, mask: torch.einsum("bld,bl->bd", hidden, mask.float()) / mask.sum())
 wrong("mean_pool", "maximum")(
     lambda hidden, mask: torch.stack([h[m.bool()].max(0).values for h, m in zip(hidden, mask, strict=True)])
 )
@@ -195,6 +199,12 @@ def _(V, expert_V, expert_T):
     return weights @ expert_V, weights
 
 
+@wrong("expert_attention", "keys are the captions", "in the first of the two returned, at [0, 0]")
+def _(V, expert_V, expert_T):
+    weights = F.softmax(V @ expert_T.T / math.sqrt(V.size(1)), dim=-1)
+    return weights @ expert_T, weights
+
+
 wrong("expert_attention", "a tuple of 2")(lambda V, expert_V, expert_T: F.scaled_dot_product_attention(V, expert_V, expert_T))
 
 
@@ -204,6 +214,7 @@ def attention_entropy(weights):
 
 
 wrong("attention_entropy", "wrong axis")(lambda weights: -(weights * (weights + 1e-12).log()).sum(0))
+wrong("attention_entropy", "an array (4,)", "stay in torch")(lambda weights: attention_entropy(weights).numpy())
 wrong("attention_entropy", "log2", "nats")(lambda weights: -(weights * torch.log2(weights + 1e-12)).sum(1))
 wrong("attention_entropy", "NaN", "0 log 0")(lambda weights: torch.sum(-weights * torch.log(weights), dim=-1))
 
@@ -235,6 +246,7 @@ def soft_targets(categories):
 
 
 wrong("soft_targets", "identity", "cataracts")(lambda categories: torch.diag(torch.ones(len(categories))))
+wrong("soft_targets", "an array (4, 4)", "stay in torch")(lambda categories: soft_targets(categories).numpy())
 wrong("soft_targets", "not normalised")(
     lambda categories: torch.tensor([[float(a == b) for b in categories] for a in categories])
 )
@@ -263,6 +275,28 @@ wrong("soft_clip_loss", "One direction only")(
 wrong("soft_clip_loss", "temperature is forgotten")(lambda V, T, s, Y: both_ways(V @ T.t(), Y))
 wrong("soft_clip_loss", "Divided by the scale")(lambda V, T, s, Y: both_ways(V @ T.t() / s, Y))
 wrong("soft_clip_loss", "softmax of the targets")(lambda V, T, s, Y: both_ways(s * V @ T.t(), torch.softmax(Y, dim=-1)))
+wrong("soft_clip_loss", "averaged (the 1/2)")(lambda V, T, s, Y: 2 * both_ways(s * V @ T.t(), Y))
+
+
+@wrong("soft_clip_loss", "B times too small")
+def _(V, T, s, Y):
+    L = s * V @ T.t()
+    return -((Y * L.log_softmax(1)).mean() + (Y * L.t().log_softmax(1)).mean()) / 2
+
+
+@wrong("soft_clip_loss", "case 3", "Y is transposed for T V^T")
+def _(V, T, s, Y):
+    L = s * V @ T.t()
+    return -((Y * L.log_softmax(1)).sum() + (Y * L.log_softmax(0)).sum()) / (2 * len(Y))
+
+
+@wrong("soft_clip_loss", "case 3", "Y is transposed for V T^T")
+def _(V, T, s, Y):
+    L = s * T @ V.t()
+    return -((Y * L.log_softmax(1)).sum() + (Y * L.log_softmax(0)).sum()) / (2 * len(Y))
+
+
+wrong("soft_clip_loss", "no gradient reaches text")(lambda V, T, s, Y: both_ways(s * V @ T.detach().t(), Y))
 wrong("soft_clip_loss", "without a gradient", ".item()")(lambda V, T, s, Y: both_ways(s * V @ T.t(), Y).item())
 
 
@@ -273,6 +307,9 @@ def revision_loss(R, T):
 
 wrong("revision_loss", "Summed, not averaged")(lambda R, T: torch.sum((R - T) ** 2))
 wrong("revision_loss", "D times too large")(lambda R, T: torch.linalg.norm(R - T, dim=1).square().mean())
+wrong("revision_loss", "no gradient reaches R", "no .detach()")(lambda R, T: F.mse_loss(R.detach(), T))
+wrong("revision_loss", "no gradient reaches T", "no .detach()")(lambda R, T: F.mse_loss(R, T.data))
+wrong("revision_loss", "without a gradient")(lambda R, T: F.mse_loss(R.detach(), T.detach()))
 wrong("revision_loss", "absolute")(lambda R, T: F.l1_loss(R, T))
 
 
@@ -376,10 +413,21 @@ wrong("class_vectors", "first prompt")(lambda prompt_vectors: torch.vstack([p[:1
 
 @solution
 def probabilities(V, W, s):
+    logits = s * (V @ W.t())
+    e = torch.exp(logits - logits.max(1, keepdim=True).values)
+    return e / e.sum(1, keepdim=True)
+
+
+@wrong("probabilities", "case 2", "gave nan", "exp overflows")
+def _(V, W, s):
     e = torch.exp(s * (V @ W.t()))
     return e / e.sum(1, keepdim=True)
 
 
+wrong("probabilities", "W is not brought back to length one, as published")(
+    lambda V, W, s: F.softmax(s * F.normalize(V, dim=1) @ F.normalize(W, dim=1).T, dim=1)
+)
+wrong("probabilities", "an array (3, 3) of float32", "stay in torch")(lambda V, W, s: probabilities(V, W, s).numpy())
 wrong("probabilities", "s is forgotten")(lambda V, W, s: F.softmax(V @ W.t(), dim=-1))
 wrong("probabilities", "over the pictures")(lambda V, W, s: F.softmax(s * V @ W.t(), dim=0))
 
@@ -389,6 +437,12 @@ def aca(truth, guess):
     return np.mean([(guess[truth == c] == c).mean() for c in set(truth)])
 
 
+wrong("aca", "not in truth has no recall")(
+    lambda truth, guess: np.mean([sum((truth == c) & (guess == c)) / max(1, sum(truth == c)) for c in range(max(truth) + 1)])
+)
+wrong("aca", "case 2", "gave nan")(
+    lambda truth, guess: torch.stack([torch.tensor(guess == c)[truth == c].float().mean() for c in range(3)]).mean()
+)
 wrong("aca", "accuracy")(lambda truth, guess: sum(truth == guess) / len(truth))
 wrong("aca", "precision")(
     lambda truth, guess: np.mean([(truth[guess == c] == c).mean() if (guess == c).any() else 0 for c in set(truth)])
@@ -406,6 +460,33 @@ def bins_of(truth, P, bins):
 @solution
 def calibration_error(truth, P, bins=15):
     return sum(share * abs(gap) for share, gap in bins_of(truth, P, bins))
+
+
+wrong("calibration_error", "P (5, 3), bins 4", "bins is not used")(lambda truth, P, bins=15: calibration_error(truth, P))
+
+
+@wrong("calibration_error", "case 2", "floor")
+def _(truth, P, bins=15):
+    top, right = P.max(1), P.argmax(1) == truth
+    number = (top * bins).astype(int)
+    return sum((number == b).mean() * abs((right - top)[number == b].mean()) for b in set(number))
+
+
+@wrong("calibration_error", "case 2", "Bins are [low, high) there:")
+def _(truth, P, bins=15):
+    top, right = P.max(1), P.argmax(1) == truth
+    number = np.digitize(top, np.linspace(0, 1, bins + 1)[1:-1])
+    return sum((number == b).mean() * abs((right - top)[number == b].mean()) for b in set(number))
+
+
+@wrong("calibration_error", "case 2", "1.0 is in none")
+def _(truth, P, bins=15):
+    top, right, error = P.max(1), P.argmax(1) == truth, 0.0
+    for b in range(bins):
+        inside = (top >= b / bins) & (top < (b + 1) / bins)
+        if inside.any():
+            error += inside.mean() * abs(right[inside].mean() - top[inside].mean())
+    return error
 
 
 wrong("calibration_error", "not weighted")(lambda truth, P, bins=15: np.mean([abs(gap) for _, gap in bins_of(truth, P, bins)]))
@@ -578,6 +659,9 @@ wrong("next_word_loss", "Padding is counted")(
 )
 
 
+wrong("next_word_loss", "Shifted again")(lambda logits, targets, pad: next_word_loss(logits[:, :-1], targets[:, 1:], pad))
+
+
 @wrong("next_word_loss", "Divided by N L")
 def _(logits, targets, pad):
     likely = logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
@@ -607,6 +691,12 @@ def _(written, true):
     return np.mean(precision), np.mean([len(w & t) / len(t) for w, t in pairs])
 
 
+@wrong("precision_recall", "not empty")
+def _(written, true):
+    pairs = list(zip(written, true, strict=True))
+    return np.mean([len(w & t) / len(w) for w, t in pairs if w]), np.mean([len(w & t) / len(t) for w, t in pairs if t])
+
+
 @wrong("precision_recall", "changed its input written in place")
 def _(written, true):
     for w, t in zip(written, true, strict=True):
@@ -624,6 +714,11 @@ def beam_step(scores, log_probs, width):
 def _(scores, log_probs, width):
     best = [(-float(scores[b] + row.max()), b, int(row.argmax())) for b, row in enumerate(log_probs)]
     return [(b, w) for _, b, w in sorted(best)[:width]]
+
+
+wrong("beam_step", "in the order of the beams")(
+    lambda scores, log_probs, width: [(b, int(row.argmax())) for b, row in enumerate(log_probs)][:width]
+)
 
 
 @wrong("beam_step", "Multiplied")
@@ -725,7 +820,12 @@ def test_wrong_kinds_and_shapes():
     assert "gave a bool" in refused("softmax_axis", lambda weights: False)
     assert "a dict of B" in refused("pair_letters", lambda caption, panels: {"B": caption})
     assert "at ['B']" in refused("pair_letters", lambda c, p: {**pair_letters(c, p), "B": "no"})
-    assert "at [1] at [0, 0]" in refused("expert_attention", lambda V, K, T: (expert_attention(V, K, T)[0], V @ K.T))
+    second = refused("expert_attention", lambda V, K, T: (expert_attention(V, K, T)[0], V @ K.T))
+    assert "in the second of the two returned, at [0, 0]" in second
+    assert "an array (4, 4) of float32 in the second of the two returned" in refused(
+        "expert_attention", lambda V, K, T: (expert_attention(V, K, T)[0], expert_attention(V, K, T)[1].numpy())
+    )
+    assert "'no' at [0][1]" in refused("top_captions", lambda w, c, k: [[row[0], "no"] for row in top_captions(w, c, 2)])
 
 
 def test_not_a_number():
@@ -735,10 +835,30 @@ def test_not_a_number():
     assert "an array (12, 4) of float64" in refused("expert_batches", lambda n, b, s, seed: np.full((s, b), np.nan))
 
 
-def test_an_array_does_for_a_tensor_and_a_float_for_a_number(capsys):
-    check("cosine", lambda a, b: cosine(a, b).numpy())
+def test_other_kinds_that_will_do(capsys):
+    """A number of any library, numpy's strings, and where no tensor is expected tensor, array and list."""
     check("recall_at_1", lambda similarity: torch.tensor(recall_at_1(similarity)))
+    check("recall_at_1", lambda similarity: np.float32(recall_at_1(similarity)))
     assert capsys.readouterr().out == "right: 3 cases\nright: 3 cases\n"
+    check("top_captions", lambda w, c, k: [[np.str_(caption) for caption in row] for row in top_captions(w, c, k)])
+    check("top_captions", lambda w, c, k: [list(np.array(c)[row.argsort(descending=True)[:k].numpy()]) for row in w])
+    check("beam_step", lambda *case: torch.tensor(beam_step(*case)))
+    check("beam_step", lambda *case: np.array(beam_step(*case)))
+    assert capsys.readouterr().out == "right: 2 cases\n" * 4
+    assert "gave 'no'" in refused("top_captions", lambda w, c, k: [[np.str_("no")] * k] * len(w))
+
+
+def test_the_calibration_error_of_the_table_is_the_package_s():
+    for case in EXERCISES["calibration_error"].cases:
+        assert EXERCISES["calibration_error"].answer(*case[:2]) == pytest.approx(metrics.calibration_error(*case[:2]))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_the_loss_of_the_table_moves_all_that_is_learnt(exercise):
+    row = EXERCISES[exercise]
+    for case in row.cases:
+        if any(getattr(value, "requires_grad", False) for value in case):
+            assert not without_gradient(row.answer, row.answer, case, row.answer(*case))
 
 
 def test_unknown_exercise():

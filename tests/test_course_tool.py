@@ -25,8 +25,10 @@ spec = util.spec_from_file_location("course_script", Path(__file__).parents[1] /
 course = util.module_from_spec(spec)
 spec.loader.exec_module(course)
 
+ROOT = Path(__file__).parents[1]
 CHECKED = "# NBVAL_CHECK_OUTPUT"
-TEXT = "# 3. Tiny\n\n**Aim.** None.\n\n**Needs** a minute on two cores. No GPU, no download. Not for clinical use.\n\nMore."
+AIM = "**Aim.** None: it means the outputs\nbelow."
+TEXT = f"# 3. Tiny\n\n{AIM}\n\n**Needs** a minute on two cores. No GPU, no download. Not for clinical use.\n\nMore."
 EXERCISE = "### Exercise 3.1 Halves\n\nDifficulty: ●●○ · about 1 minute\n\nHalve `x`."
 CODE = f"""{CHECKED}
 def half(x):
@@ -123,7 +125,8 @@ def test_student_version(tiny):
     first, setup, other, title, code, hint, solution = notebook.cells
     lines = first.source.splitlines()
     assert lines[0].endswith("/blob/main/exercises/03_tiny.ipynb)") and first.source.count("Open in Colab") == 1
-    assert lines[2].startswith("This is the student version") and lines[4] == "# 3. Tiny"
+    assert lines[2].startswith("This is the student version of `notebooks/03_tiny.ipynb`,") and lines[4] == "# 3. Tiny"
+    assert "it means the outputs\nof the solved notebook." in first.source and "](../notebooks" not in first.source
     assert code.source == 'def half(x):\n    raise NotImplementedError("your turn")\n\n\ncheck("half", half)'
     assert title.source == EXERCISE and hint.source == HINT and other.metadata == {}
     answer = "def half(x):\n    y = x / 2\n\n    return y"
@@ -157,6 +160,26 @@ def test_two_answers_in_one_cell_and_cells_that_are_equal(tiny):
     assert "SOLUTION" not in student.cells[3].source + student.cells[5].source and "z = 1" in student.cells[5].source
 
 
+@pytest.mark.parametrize("hint", [HINT, f"{HINT}\n\n{HINT.replace('Hint', 'Hint 2')}", f"Before.\n\n{HINT}"])
+@pytest.mark.parametrize("after", ["", "## 4. After\n\n<details><summary>Other</summary>\n\nText.\n\n</details>"])
+def test_the_solution_stands_between_the_last_hint_and_the_text_below_it(tiny, hint, after):
+    path = tiny / "03_tiny.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[4].source = f"{hint}\n\n{after}".rstrip()
+    before = copy.deepcopy(notebook)
+    first, solution, *rest = course.student(notebook, path.name).cells[4:]
+    assert first.source == hint and solution.source.startswith("<details><summary>Solution</summary>\n\n```python\n")
+    assert [cell.source for cell in rest] == [after] * bool(after) and notebook == before
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("exercises/*.ipynb")],
+                         ids=lambda path: f"{path.parent.name}-{path.name[:2]}")  # fmt: skip
+def test_what_is_folded_is_rendered(path):
+    """Behind </summary> Markdown is taken for HTML up to the next blank line: *words* and $x$ would be shown as typed."""
+    text = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    assert not [found for source in text for found in re.findall(r"</summary>(?!\n\n).*\n.*", source)]
+
+
 def test_stale_student_versions_are_named_then_removed(tiny, capsys):
     call("exercises", tiny)
     stale = tiny.parent / "exercises" / "02_gone.ipynb"
@@ -175,6 +198,7 @@ def test_stale_student_versions_are_named_then_removed(tiny, capsys):
     [(2, "3.1", "3.2", "title"), (2, "3.1", "4.1", "title"), (2, "●●○", "●●", "Difficulty"), (2, "●●○", "○○○", "Difficulty"),
      (2, "about 1", "1", "Difficulty"), (3, "### END SOLUTION", "", "BEGIN SOLUTION"),
      (3, 'check("half", half)', "half(1)", "check"), (4, "Hint", "Help", "Hint"),
+     (4, "</details>", "", "Hint"),
      (1, "x = 1", "### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "outside an exercise")],
 )  # fmt: skip
 def test_a_mistake_in_an_exercise_is_named_and_nothing_is_written(tiny, capsys, cell, old, new, what):

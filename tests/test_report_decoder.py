@@ -169,6 +169,14 @@ def test_beam_search_finds_what_greedy_misses():
     assert mean_log_likelihood(beam) > mean_log_likelihood(greedy)
 
 
+def test_a_longer_report_that_is_likelier_a_word_is_waited_for():
+    """Three short reports have ended before (4, 6, 7) has, whose words are nearly sure after the first two."""
+    model = table({BEGIN: {4: 0.5, END: 0.3, 5: 0.2}, 4: {END: 0.35, 6: 0.65}, 6: {END: 0.01, 7: 0.99}, 7: {END: 0.99, 5: 0.01},
+                   5: {END: 0.9, 7: 0.1}})  # fmt: skip
+    memory, seen = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
+    assert [search(model, memory, seen, 8, width)[0].words for width in (1, 2, 3)] == [(4, 6, 7)] * 3
+
+
 def test_no_three_words_come_twice():
     model = table({BEGIN: {4: 1.0}, 4: {5: 1.0}, 5: {6: 1.0}, 6: {4: 0.9, END: 0.1}})
     memory, seen = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from keepfit_mini.__main__ import main
 from keepfit_mini.config import PRESETS, InputError
 from keepfit_mini.drawn_studies import draw_studies
 from keepfit_mini.model import KeepFIT
-from keepfit_mini.report_files import studies_named
+from keepfit_mini.report_files import by_number, studies_named
 from keepfit_mini.report_generation import ReportConfig, ReportModel, chosen_views, write_reports
 from keepfit_mini.report_training import ReportTraining, StudyReports, collate, losses_of, shuffled, train_reports
 from keepfit_mini.report_vocabulary import Vocabulary
@@ -216,3 +217,19 @@ def test_settings_are_checked(change, words):
 
 def test_long_reports_are_cut_and_counted(model, studies):
     assert StudyReports(studies[:2], ["dye leaks " * 30, "dye leaks"], model, 0).cut == 1
+
+
+def test_numbers_in_names_are_the_order_of_time():
+    names = ["10.jpg", "1_10.jpg", "2.jpg", "1_2.jpg", "late.jpg", "1\u00b2.jpg"]
+    found = [path.name for path in sorted(map(Path, names), key=by_number)]
+    assert found == ["1\u00b2.jpg", "1_2.jpg", "1_10.jpg", "2.jpg", "10.jpg", "late.jpg"]
+
+
+def test_a_study_needs_no_report_to_be_written(trained, drawn_studies, tmp_path):
+    annotation = json.loads(drawn_studies["annotation"].read_text(encoding="utf-8"))
+    for case in annotation["test"].values():
+        case["En_Report"] = ""
+    file = drawn_studies["annotation"].parent / "no_reports.json"
+    file.write_text(json.dumps(annotation))
+    assert main(["generate-reports", str(trained[1]), "--images", str(file), "--out", str(tmp_path / "a.json")]) == 0
+    assert len(json.loads((tmp_path / "a.json").read_text())) == len(annotation["test"])
