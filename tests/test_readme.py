@@ -51,6 +51,22 @@ def test_numbers_in_prose():
     assert f"would take {speed['theirs_seconds']:.0f}," in " ".join(README.split())
 
 
+def test_numbers_of_the_report_notebook():
+    """README quotes the outputs that notebook 10 keeps."""
+    notebook = json.loads((ROOT / "notebooks" / "10_reports.ipynb").read_text(encoding="utf-8"))
+    printed = "".join("".join(out.get("text", "")) for cell in notebook["cells"] for out in cell.get("outputs", []))
+    said = " ".join(README.split())
+
+    def percent(line):  # precision and recall of a printed line
+        return [f"{float(n):.0%}" for n in re.search(rf"{line}.*?precision ([\d.]+), recall ([\d.]+)", printed).groups()]
+
+    found, exact, other, listed = map(percent, (r"\nfinding ", r"\nexact ", "another patient's", "everything listed"))
+    assert f"{found[0]} of the findings written were there and {found[1]} of those there were written" in said
+    assert f"with place and severity right, {exact[0]} and {exact[1]}." in said
+    assert f"From another patient's pictures it is {other[0]} and {other[1]}, and naming every" in said
+    assert f"gives {listed[0]} and {listed[1]}." in said
+
+
 def fake(guess, truth):
     aca = float(np.mean([(guess[truth == c] == c).mean() for c in range(3)]))
     return {"metrics": {"aca": aca}, "ci95": {"aca": [aca - 0.1, aca + 0.1]}, "guess": digits(guess)}
