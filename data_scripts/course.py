@@ -66,7 +66,6 @@ plt.rcParams["figure.dpi"] = 80
 check_environment()"""
 
 
-
 # ------------------------------------------------------------------------------------------------ notebooks as files
 
 
@@ -176,8 +175,10 @@ EFFORT = re.compile(r"^Difficulty: (●*)(○*) · about (\d+) minutes?$", re.MU
 ANSWER = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL)
 CHECK = re.compile(r"^check\([\"']([^\"']+)[\"'], .+\)\s*\Z", re.MULTILINE)
 HINT = "<details><summary>Hint</summary>"
+HINTS = re.compile(r"(?:<details><summary>Hint(?: \d)?</summary>.*?</details>\s*)+", re.DOTALL)
 MARKER = re.compile(r"^[ \t]*#[ \t]*NBVAL_\w+[ \t]*\n", re.MULTILINE)
-INTRODUCTION = "This is the student version of [notebooks/{0}](../notebooks/{0}), which holds the answers and the outputs."
+INTRODUCTION = "This is the student version of `notebooks/{0}`, which holds the answers and the outputs."
+KEPT = re.compile(r"(it means the outputs\s+)below")  # what a notebook says of its outputs; a student version has none
 
 
 def exercise_table() -> dict:
@@ -207,8 +208,8 @@ def mistakes(notebook: NotebookNode, number: int) -> list[str]:
             wrong.append(f"{name}: the cell below its title has no ### BEGIN SOLUTION ... ### END SOLUTION")
             continue
         answers += 1
-        if hint is None or hint.cell_type != "markdown" or HINT not in hint.source:
-            wrong.append(f"{name}: the cell below its code has no `{HINT}`")
+        if hint is None or hint.cell_type != "markdown" or not HINTS.search(hint.source):
+            wrong.append(f"{name}: the cell below its code has no `{HINT}` ... `</details>`")
         check = CHECK.search(code.source)
         if not check:
             wrong.append(f'{name}: its code does not end with check("name", function)')
@@ -239,10 +240,13 @@ def student(notebook: NotebookNode, name: str) -> NotebookNode:
             answer = solution(cell.source) if ANSWER.search(cell.source) else None
             cell.source = ANSWER.sub(r'\1raise NotImplementedError("your turn")', MARKER.sub("", cell.source))
         cells.append(cell)
-        if answer and HINT in cell.source:
-            cells.append(answer)
+        if answer and (hints := HINTS.search(cell.source)):
+            after = cell.source[hints.end() :]  # the answer stands right below the hint, not below the text that follows it
+            cell.source = cell.source[: hints.end()].rstrip()
+            cells += [answer, *([new_markdown_cell(after)] if after else [])]
             answer = None
     title = re.sub(r"\A\[!\[Open in Colab\].*\n*", "", cells[0].source)
+    title = KEPT.sub(r"\1of the solved notebook", title)
     cells[0].source = with_badge(f"{INTRODUCTION.format(name)}\n\n{title}", badge("exercises", name))
     seen: dict[str, int] = {}
     for cell in cells:
