@@ -50,9 +50,8 @@ def compared(tmp_path_factory) -> dict:
 @pytest.mark.parametrize("variant", kf.VARIANTS)
 def test_a_step_of_several_processes_is_the_step_of_the_joined_batch(compared, variant, processes):
     values = compared["exact"][processes][variant]
-    for name in ("loss_relative_first_step", "gradient_relative_to_largest"):
+    for name in ("loss_relative_first_step", "gradient_relative_to_largest", "weights_first_step"):
         assert values[name] < 1e-5, (name, values)
-    assert values["weights_first_step"] < 5e-5, values  # Adam divides by the gradient's size: where it is tiny, rounding shows
     assert values["loss_relative_all_steps"] < 1e-4  # the last step's rows are dealt unevenly
     assert values["bytes_joined_per_step"] > 0
 
