@@ -4,7 +4,8 @@
 
 An exercise is data: cases, the reference answer, and known mistakes. Where the student's answers equal those of a known
 mistake on every case, the mistake is named. Where many answers are right (a split by chance), rules take the place of mistakes.
-Not about: which exercises there are (checks_training.py for notebooks 00 to 05, checks_scores.py for 06 to 10).
+Not about: which exercises there are (checks_encoders.py: notebooks 00 to 03, checks_training.py: 04 and 05, checks_scores.py:
+06 to 09, checks_reports.py: 10).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checks_encoders import ENCODERS
+from .checks_reports import REPORTS
 from .checks_scores import SCORES
 from .checks_training import TRAINING
 from .config import InputError
@@ -63,7 +66,7 @@ class Exercise:
     tolerance: float = 1e-4
 
 
-EXERCISES = {name: Exercise(**row) for name, row in (TRAINING | SCORES).items()}
+EXERCISES = {name: Exercise(**row) for name, row in (ENCODERS | TRAINING | SCORES | REPORTS).items()}
 
 
 def check(exercise: str, function: Callable) -> None:

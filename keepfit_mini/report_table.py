@@ -69,8 +69,8 @@ def reproduce_reports(
     out, size = Path(out), size or (FAST if fast else FULL)
     if out.exists() and not out.is_dir():
         raise InputError("is a file: give --out a folder", out)
-    seeds = list(range(1 if fast else 5)) if seeds is None else list(seeds)
-    plan = [(seed, variant) for seed in seeds for variant in PRETRAINED] + [(seed, CONTROL) for seed in seeds[:1]]
+    seeds = list(seeds or range(1 if fast else 5))
+    plan = [(seed, variant) for seed in seeds for variant in PRETRAINED] + [(seeds[0], CONTROL)]  # one control is enough
     bar = tqdm(plan, desc="runs", disable=not progress)
     rows = []
     for seed, variant in bar:
@@ -82,8 +82,7 @@ def reproduce_reports(
         if row is None:
             row = {"variant": variant, "seed": seed, **one_run(variant, seed, size, out, progress), "settings": settings}
             write_aside(file, json.dumps(row, ensure_ascii=False, indent=1) + "\n")
-        shown = {name: value for name, value in row.items() if name not in ("settings", "examples")}
-        rows.append({"title": PRETRAINED.get(variant, variant), **shown})
+        rows.append({name: value for name, value in row.items() if name not in ("settings", "examples")})
     write_aside(out / "reports.json", json.dumps({"rows": rows, "differences": differences(rows)}, indent=1) + "\n")
     write_aside(out / "reports.md", page(rows, size))
     return rows

@@ -253,27 +253,6 @@ def trust_table(folder: Path, _: Runs) -> str:
     return markdown(["what", "measured", "file"], [(what, value, f"`results/{name}.json`") for what, value, name in lines])
 
 
-def reports_table(folder: Path, _: Runs) -> str:
-    """Table 2b on drawn studies, a pretraining a row, and the paired difference that expert pretraining makes."""
-    found = _read(folder / "reports.json")
-    shown = {
-        "bleu4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider": "CIDEr",
-        "finding_precision": "findings, precision", "finding_recall": "recall",
-        "exact_precision": "with place and severity, precision", "exact_recall": "recall",
-    }  # fmt: skip
-    lines = []
-    for title in dict.fromkeys(row["title"] for row in found["rows"]):
-        mine = [row for row in found["rows"] if row["title"] == title]
-        lines.append([title, str(len(mine)), *(spread([row[name] for row in mine]) for name in shown)])
-    changes = []
-    for name in shown:
-        change = found["differences"][name]
-        ends = " [{:+.3f}, {:+.3f}]".format(*change["interval"]) if "interval" in change else ""
-        changes.append(f"{change['effect']:+.3f}{ends}")
-    lines.append(["*the atlas' effect, paired by seed, 95% interval*", "", *changes])
-    return markdown(["pretraining of the image encoder", "seeds", *shown.values()], lines)
-
-
 def course_table(folder: Path, _: Runs) -> str:
     """The notebooks, their titles, and how long each takes, where that was measured."""
     times = _read(folder / "runtimes.json") if (folder / "runtimes.json").is_file() else {}
@@ -290,7 +269,7 @@ def course_table(folder: Path, _: Runs) -> str:
 
 
 TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table,
-          "reports": reports_table, "course": course_table}  # fmt: skip
+          "course": course_table}  # fmt: skip
 
 
 def rendered(readme: Path) -> str:

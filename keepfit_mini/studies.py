@@ -266,7 +266,7 @@ def manifest_of(studies: Sequence[Study], language: str = "en", source: str = "a
     Views of one study share their text and `study`. Written elsewhere than in the pictures' folder, it needs --root.
     InputError: another language, or a study without a report in it.
     """
-    if language not in ("en", "zh", None):
+    if language not in ("en", "zh"):
         raise InputError(f"manifest_of: language {language!r} must be en or zh")
     rows = []
     for study in studies:

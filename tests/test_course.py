@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 import sys
-from importlib import util
 from pathlib import Path
 
 import nbformat
@@ -16,9 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parent.parent
-spec = util.spec_from_file_location("course_script", ROOT / "data_scripts" / "course.py")
-course = util.module_from_spec(spec)
-spec.loader.exec_module(course)
+sys.path.insert(0, str(ROOT / "data_scripts"))
+import course  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STUDENT = sorted((ROOT / "exercises").glob("*.ipynb"))

@@ -20,10 +20,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import keepfit_mini
 from keepfit_mini import course as environment
+from keepfit_mini.checks import EXERCISES
 
-spec = util.spec_from_file_location("course_script", Path(__file__).parents[1] / "data_scripts" / "course.py")
-course = util.module_from_spec(spec)
-spec.loader.exec_module(course)
+sys.path.insert(0, str(Path(__file__).parents[1] / "data_scripts"))
+import course  # noqa: E402
+from student_versions import mistakes, student  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CHECKED = "# NBVAL_CHECK_OUTPUT"
@@ -45,8 +46,8 @@ HINT = "<details><summary>Hint</summary>\n\nDivide.\n\n</details>"
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch) -> Path:
-    """A folder of one notebook with an exercise that has been run; nothing is known about its check."""
-    monkeypatch.setattr(course, "exercise_table", dict)
+    """A folder of one notebook with an exercise that has been run."""
+    monkeypatch.setitem(EXERCISES, "half", SimpleNamespace(difficulty=2, minutes=1))
     folder = tmp_path / "notebooks"
     folder.mkdir()
     run = {"execution_count": 1, "outputs": [new_output("stream", name="stdout", text="right\n")]}
@@ -154,10 +155,10 @@ def test_two_answers_in_one_cell_and_cells_that_are_equal(tiny):
     notebook = nbformat.read(path, 4)
     notebook.cells[3].source = CODE.replace("def half", "### BEGIN SOLUTION\nz = 1\n### END SOLUTION\n\n\ndef half")
     notebook.cells += [copy.deepcopy(notebook.cells[1]), copy.deepcopy(notebook.cells[1])]
-    student = course.student(notebook, path.name)
-    assert len({cell.id for cell in student.cells}) == len(student.cells)
-    assert student.cells[3].source.startswith('raise NotImplementedError("your turn")\n\n\ndef half(x):\n    raise Not')
-    assert "SOLUTION" not in student.cells[3].source + student.cells[5].source and "z = 1" in student.cells[5].source
+    version = student(notebook, path.name, "[badge]")
+    assert len({cell.id for cell in version.cells}) == len(version.cells)
+    assert version.cells[3].source.startswith('raise NotImplementedError("your turn")\n\n\ndef half(x):\n    raise Not')
+    assert "SOLUTION" not in version.cells[3].source + version.cells[5].source and "z = 1" in version.cells[5].source
 
 
 @pytest.mark.parametrize("hint", [HINT, f"{HINT}\n\n{HINT.replace('Hint', 'Hint 2')}", f"Before.\n\n{HINT}"])
@@ -167,7 +168,7 @@ def test_the_solution_stands_between_the_last_hint_and_the_text_below_it(tiny, h
     notebook = nbformat.read(path, 4)
     notebook.cells[4].source = f"{hint}\n\n{after}".rstrip()
     before = copy.deepcopy(notebook)
-    first, solution, *rest = course.student(notebook, path.name).cells[4:]
+    first, solution, *rest = student(notebook, path.name, "[badge]").cells[4:]
     assert first.source == hint and solution.source.startswith("<details><summary>Solution</summary>\n\n```python\n")
     assert [cell.source for cell in rest] == [after] * bool(after) and notebook == before
 
@@ -222,18 +223,17 @@ def test_a_mistake_in_an_exercise_is_named_and_nothing_is_written(tiny, capsys, 
         ({"third": None}, "knows no 'half'"),
     ],
 )
-def test_difficulty_and_minutes_are_those_of_the_checks(tiny, monkeypatch, table, wrong):
-    monkeypatch.setattr(course, "exercise_table", lambda: table)
-    found = course.mistakes(nbformat.read(tiny / "03_tiny.ipynb", 4), 3)
+def test_difficulty_and_minutes_are_those_of_the_checks(tiny, table, wrong):
+    found = mistakes(nbformat.read(tiny / "03_tiny.ipynb", 4), 3, table)
     assert wrong in found[0] if wrong else found == []
 
 
 def test_exercises_are_counted(tiny):
     notebook = nbformat.read(tiny / "03_tiny.ipynb", 4)
     notebook.cells += copy.deepcopy(notebook.cells[2:])
-    assert course.mistakes(notebook, 3) == ["exercise 3.2: its title begins otherwise than `### Exercise 3.2`"]
+    assert mistakes(notebook, 3) == ["exercise 3.2: its title begins otherwise than `### Exercise 3.2`"]
     notebook.cells[5].source = EXERCISE.replace("3.1", "3.2")
-    assert course.mistakes(notebook, 3) == []
+    assert mistakes(notebook, 3) == []
 
 
 def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsys):

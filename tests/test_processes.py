@@ -50,8 +50,9 @@ def compared(tmp_path_factory) -> dict:
 @pytest.mark.parametrize("variant", kf.VARIANTS)
 def test_a_step_of_several_processes_is_the_step_of_the_joined_batch(compared, variant, processes):
     values = compared["exact"][processes][variant]
-    for name in ("loss_relative_first_step", "gradient_relative_to_largest", "weights_first_step"):
+    for name in ("loss_relative_first_step", "gradient_relative_to_largest"):
         assert values[name] < 1e-5, (name, values)
+    assert values["weights_first_step"] < 1e-6, values
     assert values["loss_relative_all_steps"] < 1e-4  # the last step's rows are dealt unevenly
     assert values["bytes_joined_per_step"] > 0
 
