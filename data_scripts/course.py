@@ -201,9 +201,9 @@ def left_out(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name.startswith((".", "__pycache__")) or Path(folder, name) in LEFT_OUT}
 
 
-def measure(path: Path, fast: bool) -> tuple[float, float]:
+def measure(path: Path, fast: bool, executed: Path | None = None) -> tuple[float, float]:
     """Minutes and MB (peak of the kernel's resident set, without processes that it starts; Linux only) of a notebook in a fresh
-    kernel, on drawn data, in a copy of the project where nothing has run yet.
+    kernel, on drawn data, in a copy of the project where nothing has run yet. executed: folder to keep it with its outputs in.
     """
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "project"
@@ -220,10 +220,15 @@ def measure(path: Path, fast: bool) -> tuple[float, float]:
             NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources).execute(env=environment)
         except CellExecutionError as error:
             raise InputError(f"{error.ename}: {error.evalue}: mend the notebook first", path) from error
-        return (time.perf_counter() - begin) / 60, int(notebook.cells[-1].outputs[0].text) / 1024
+        minutes, memory = (time.perf_counter() - begin) / 60, int(notebook.cells.pop().outputs[0].text) / 1024
+    if executed:
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)
+        write_aside(executed / path.name, as_text(notebook))
+    return minutes, memory
 
 
-def runtimes(folder: Path, numbers: list[str], fast_only: bool) -> None:
+def runtimes(folder: Path, numbers: list[str], fast_only: bool, executed: Path | None = None) -> None:
     """Measure, one after the other, and write after each; the entries of notebooks that are gone are removed."""
     if usable_cores() != 2:
         raise InputError(f"{usable_cores()} cores are usable, the table is about two: run it under `taskset --cpu-list 0,1`")
@@ -238,7 +243,7 @@ def runtimes(folder: Path, numbers: list[str], fast_only: bool) -> None:
             continue
         row = table.setdefault(path.stem, dict(blank))
         for fast in (True,) if fast_only else (True, False):
-            minutes, memory = measure(path, fast)
+            minutes, memory = measure(path, fast, None if fast else executed)
             row["minutes_fast" if fast else "minutes_two_cores"] = round(minutes, 2)
             if not fast or row["minutes_two_cores"] is None:  # the full run's, where there has been one
                 row["memory_mb"] = round(memory)
@@ -271,12 +276,13 @@ def main(arguments: list[str] | None = None) -> int | None:
         command.add_argument("--notebooks", type=Path, default=ROOT / "notebooks", metavar="DIR", help="default notebooks/")
     command.add_argument("numbers", nargs="*", metavar="NN", help="notebooks to run, like 06 (default: all)")
     command.add_argument("--fast-only", action="store_true", help="measure with KEEPFIT_FAST=1 only")
+    command.add_argument("--executed", type=Path, metavar="DIR", help="keep the full runs and their outputs there")
     args = parser.parse_args(arguments)
     folder = args.notebooks.resolve()
     if not notebooks(folder):
         raise InputError("holds no notebook NN_name.ipynb", args.notebooks)
     if args.command == "runtimes" and not args.check:
-        return runtimes(folder, args.numbers, args.fast_only)
+        return runtimes(folder, args.numbers, args.fast_only, args.executed)
     if args.command == "runtimes":
         lines = unmeasured(folder)
     else:

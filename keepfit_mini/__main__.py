@@ -141,7 +141,7 @@ def predict(args) -> None:
 def train_reports(args) -> None:
     from .report_files import train
 
-    train(args.studies, args.out, args.encoder, args.preset, args.language, args.epochs, args.seed, args.missing)
+    train(args.studies, args.out, args.encoder, args.preset, args.language, args.epochs, args.seed, args.missing, args.root)
     if first_process():
         print(f"finished: {args.out}")
 
@@ -149,7 +149,7 @@ def train_reports(args) -> None:
 def generate_reports(args) -> None:
     from .report_files import generate
 
-    rows = generate(args.run, args.images, args.out, args.width, args.split, args.missing)
+    rows = generate(args.run, args.images, args.out, args.width, args.split, args.missing, args.root)
     for row in rows[:5]:
         print(f"{row['study']}: {row['report']}")
     print(f"{len(rows)} reports: {args.out} (a teaching model, not for clinical use)")

@@ -107,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
     c = command("train-reports", "learn to write reports of angiograms from studies in FFA-IR's layout")
     c.add_argument("--studies", type=Path, required=True, metavar="JSON", help="annotation with train and val studies")
+    c.add_argument("--root", type=Path, metavar="DIR", help="folder of the pictures [the annotation's, or images in it]")
     c.add_argument("--encoder", metavar="RUN", help="a pretrained KeepFIT whose image encoder is gone on with [a random one]")
     c.add_argument("--preset", choices=("mini", "paper"), default="mini", help="size of the writer and how it learns")
     c.add_argument("--language", choices=("en", "zh"), default="en", help="of the reports")
@@ -119,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("run", metavar="RUN", help="run folder of train-reports")
     c.add_argument("--images", type=Path, nargs="+", required=True, metavar="PATH",
                    help="pictures of one study, a folder for each study, or an annotation in FFA-IR's layout")  # fmt: skip
+    c.add_argument("--root", type=Path, metavar="DIR", help="of an annotation: folder of the pictures [its own, or images in it]")
     c.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .csv, .json or .txt")
     c.add_argument("--width", type=int, default=3, help="of the beam; 1 is greedy")
     c.add_argument("--split", choices=("train", "val", "test"), default="test", help="of an annotation")

@@ -105,16 +105,12 @@ def compared(written: str, study: Study, language: str) -> tuple[list[Mark], lis
     """Marks of the written report and of the true one; none where the truth is not known.
 
     The truth is the study's findings if it has some (a drawn one), else what its report says."""
-    report = report_of(study, language)
+    report = study.report_in(language)
     if not report and not study.findings:
         return [], []
     findings, true = read_findings(written, language), study.findings or read_findings(report, language)
     said, truth = judged(findings, true)
     return marks(written, findings, said, language), marks(report, true, truth, language)
-
-
-def report_of(study: Study, language: str) -> str:
-    return study.report if language == "en" else study.report_zh
 
 
 # ------------------------------------------------------------------------------------------------------------ attention
@@ -188,9 +184,9 @@ def report_figure(
     if tokens(text):
         maps, shaded, title = map_of(model, images, text, word, language)
     said, truth = compared(text, study, language)
-    true = report_of(study, language) or "(no report)"
+    true = study.report_in(language) or "(no report)"
     columns = [(true, truth, (0, 0), "True report"), (text if text.strip() else "(no word)", said, shaded, "Written report")]
-    key, key_marks = legend(bool(said or truth), known=bool(report_of(study, language) or study.findings))
+    key, key_marks = legend(bool(said or truth), known=bool(study.report_in(language) or study.findings))
 
     wide, size = (WIDTH - 4 * MARGIN) / 2, TINY + 1
     lines = [laid(report, wide, font, size) for report, *_ in columns]

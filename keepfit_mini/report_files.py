@@ -30,24 +30,27 @@ SIZES = {"mini": (ReportConfig(), ReportTraining()), "paper": (PAPER, PUBLISHED)
 
 def train(
     annotation: Path, out: Path, encoder: str | None = None, preset: str = "mini", language: str = "en",
-    epochs: int | None = None, seed: int = 0, missing: str = "refuse",
+    epochs: int | None = None, seed: int = 0, missing: str = "refuse", root: Path | None = None,
 ) -> ReportModel:  # fmt: skip
     """Studies of an annotation -> a run folder that writes reports; encoder: a pretrained KeepFIT to begin with."""
     config, training = SIZES[preset]
     keepfit = KeepFIT.from_pretrained(encoder) if encoder else None
     model_config = None if encoder else PRESETS[preset][0]
     return train_reports(
-        read_studies(annotation, missing=missing, language=language), out, keepfit, model_config,
+        read_studies(annotation, root, missing, language), out, keepfit, model_config,
         dataclasses.replace(config, language=language),
         dataclasses.replace(training, seed=seed, epochs=training.epochs if epochs is None else epochs),
     )  # fmt: skip
 
 
-def studies_named(given: Sequence[Path], split: str = "test", missing: str = "refuse") -> list[tuple[str, list[Path]]]:
+def studies_named(
+    given: Sequence[Path], split: str = "test", missing: str = "refuse", root: Path | None = None
+) -> list[tuple[str, list[Path]]]:
     """What --images names -> (name, pictures) of each study.
 
     A folder is a study of the pictures in it, in the order of their names (numbers count as numbers); picture files named
     one by one are one study together, in the order given; a .json is an annotation in FFA-IR's layout, of which `split` is taken.
+    root     of an annotation: the folder that its Image_path starts from; None: its own, or images in it
     missing  of an annotation: "refuse" a picture that is not there or does not decode, or "drop" it. InputError: nothing there.
     """
     found: list[tuple[str, list[Path]]] = []
@@ -66,7 +69,7 @@ def studies_named(given: Sequence[Path], split: str = "test", missing: str = "re
                 raise InputError(f"holds no picture: {mend}", path)
             found.append((path.name, pictures))
         elif path.suffix.lower() == ".json":
-            studies = [study for study in read_studies(path, missing=missing, language=None) if study.split == split]
+            studies = [study for study in read_studies(path, root, missing, None) if study.split == split]
             if not studies:
                 raise InputError(f"has no study of the {split} split: give --split another", path)
             found += [(study.id, list(study.images)) for study in studies]
@@ -85,8 +88,9 @@ def printable(path: str | Path) -> str:
 
 
 def generate(
-    run: str | Path, images: Sequence[Path], out: str | Path, width: int = 3, split: str = "test", missing: str = "refuse"
-) -> list[dict]:
+    run: str | Path, images: Sequence[Path], out: str | Path, width: int = 3, split: str = "test", missing: str = "refuse",
+    root: Path | None = None,
+) -> list[dict]:  # fmt: skip
     """Write a report for each study into `out` (.csv, .json or .txt) and return the rows.
 
     A row has study, images, report, mean_log_likelihood (a word) and ended (False: cut at the limit)."""
@@ -95,7 +99,7 @@ def generate(
     if width < 1:
         raise InputError(f"the beam's width is {width}: give 1 (greedy) or more")
     model = ReportModel.load(run)
-    studies = studies_named(images, split, missing)
+    studies = studies_named(images, split, missing, root)
     texts, written = write_reports(model, [pictures for _, pictures in studies], width)
     rows = [
         {"study": printable(name), "images": [printable(picture) for picture in pictures], "report": text,

@@ -7,7 +7,7 @@ The image encoder comes from a pretrained KeepFIT, or is random; it goes on lear
 layers (report_decoder.py), which word is taken (report_search.py), training (report_training.py).
 
 As published, the patches are averaged over the views ("mean"). Leakage that grows and staining that stays differ in nothing but
-time, which a mean forgets; so views are kept apart by default, each with a mark of its place in the order.
+time, which a mean forgets; so views are kept apart by default, each with a mark of its turn: the first, ..., the last.
 
 Symbols: N studies, V views of one, P patches (places of the encoder's last stage, of one view or of all), D width, L words.
 """
@@ -30,7 +30,7 @@ from .model import KeepFIT
 from .pictures import UNREADABLE, read_square
 from .report_decoder import EncoderLayer, ReportDecoder
 from .report_search import Written, search
-from .report_tags import TagHead
+from .report_tags import TagHead, spaced
 from .report_vocabulary import Vocabulary
 from .weights import load_state, save_state
 
@@ -99,7 +99,7 @@ class ReportModel(nn.Module):
         self.decoder = ReportDecoder(
             len(vocabulary), config.dim, config.heads, config.layers, config.dropout, config.limit
         )  # fmt: skip
-        self.tags = TagHead(self.patches * (1 if self.time is None else config.views), config.dim)
+        self.tag_head = TagHead(1 if self.time is None else config.views, self.patches, config.dim)
 
     @property
     def patches(self) -> int:
@@ -115,13 +115,15 @@ class ReportModel(nn.Module):
         """All views of N studies one after the other (sum of views,3,S,S) in [0,1], views of each -> patches (N,P,D), seen (N,P).
 
         seen is False, and the patch 0, where a study has fewer views than another; with views joined by their mean, P is that
-        of one view."""
+        of one view. InputError: more views of a study than config.views."""
+        if max(views) > self.config.views:
+            raise InputError(f"{max(views)} views of one study, but the model takes {self.config.views}: see chosen_views")
         maps = self.image_encoder.maps(pixels).flatten(2).transpose(1, 2)  # (sum of views, places, width)
         parts = (self.patch(maps) + self.place).split(list(views))
         if self.time is None:
             x = torch.stack([part.mean(0) for part in parts])  # (N, P, D)
             return x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        rows = [(part + self.time[: len(part), None]).flatten(0, 1) for part in parts]  # (V places, D) each
+        rows = [(part + self.time[spaced(len(part), len(self.time)), None]).flatten(0, 1) for part in parts]  # (V places, D)
         x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         length = torch.tensor([len(row) for row in rows], device=x.device)
         return x, torch.arange(x.shape[1], device=x.device) < length[:, None]
@@ -140,7 +142,8 @@ class ReportModel(nn.Module):
     def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W), logits of the tags (N,F)."""
         x, seen = self.look(pixels, views)
-        return self.decoder(words, self.remember(x, seen), seen), self.tags(x)
+        tag_logits = self.tag_head(x, [1] * len(x) if self.time is None else views)
+        return self.decoder(words, self.remember(x, seen), seen), tag_logits
 
     # ------------------------------------------------------------------------------------------------ save and load
 
@@ -182,11 +185,7 @@ def start_from(model: ReportModel, keepfit: KeepFIT) -> None:
 
 def chosen_views(images: Sequence[Path], most: int) -> list[Path]:
     """At most `most` of a study's pictures, evenly spaced, the first and the last among them."""
-    if len(images) <= most:
-        return list(images)
-    if most == 1:
-        return [images[len(images) // 2]]
-    return [images[round(i * (len(images) - 1) / (most - 1))] for i in range(most)]
+    return list(images) if len(images) <= most else [images[i] for i in spaced(most, len(images))]
 
 
 def read_views(images: Sequence[Path], size: int) -> Tensor:

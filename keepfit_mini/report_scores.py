@@ -20,6 +20,7 @@ from rapidfuzz.distance import LCSseq
 from sacrebleu.metrics import BLEU
 
 from .config import InputError
+from .report_vocabulary import HAN
 
 SCORES = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider")
 METEOR_NOTE = (
@@ -39,7 +40,6 @@ FUNCTION_WORDS = frozenset(
 ROUGE_BETA = 1.2  # weighs recall over precision
 CIDER_WIDTH = 6.0  # of the Gaussian that punishes another length, in words
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 LETTER, LETTERS = rf"[^\W\d_{HAN}]", rf"[^\W_{HAN}]+"
 NUMBER, WORD = r"\d+(?:[.,/]\d+)*", rf"{LETTER}(?:{LETTERS})?(?:-{LETTERS})*"
 PATTERNS = {

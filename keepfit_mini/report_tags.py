@@ -2,44 +2,63 @@
 
 A report is forty words, of which two or three say what is in the pictures: on their own they teach the image encoder slowly.
 So the training reports are read (report_findings.py; no other label is used), and a linear map over the patches of all views
-must say the same. Not in the paper, whose encoder comes from ImageNet; ReportTraining.tags = 0 leaves it out.
+must say the same. Not in the paper, whose encoder comes from ImageNet; ReportTraining.tag_weight = 0 leaves it out.
 Not about: writing, which never looks at the tags.
 
-Symbols: N studies, V views at most, P patches of one view, D width, F tags.
+Symbols: N studies, V views of one, S of the study with most, P patches of one view, D width, F tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, pad
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .phantom import FINDINGS, SEVERITIES, Finding
 from .phantom_phases import PLACES
 
-# A finding with its place, a finding with its severity: F = 5 * (6 + 3).
-TAGS = [(name, what) for name in FINDINGS["FFA"] for what in ("disc", *PLACES, *SEVERITIES)]
+# A finding, a finding with its place, a finding with its severity: F = 5 * (1 + 6 + 3).
+TAGS = [(name, what) for name in FINDINGS["FFA"] for what in ("", "disc", *PLACES, *SEVERITIES)]
 
 
 def tags_of(findings: Iterable[Finding]) -> Tensor:
-    """Findings of a report -> (F,) of 0 and 1; what it leaves open stays 0."""
-    said = {(f.name, what) for f in findings for what in (f.place, f.severity)}
-    return torch.tensor([float(tag in said) for tag in TAGS])
+    """Findings of a report -> (F,) of 1 (said), 0 (not) and nan: the place or severity of a finding, which it leaves open."""
+    said, open_ = set(), set()
+    for f in findings:
+        said |= {(f.name, ""), (f.name, f.place), (f.name, f.severity)}
+        open_ |= {(f.name, what) for what in (() if f.place else ("disc", *PLACES))}
+        open_ |= {(f.name, what) for what in (() if f.severity else SEVERITIES)}
+    return torch.tensor([1.0 if tag in said else float("nan") if tag in open_ else 0.0 for tag in TAGS])
+
+
+def spaced(count: int, among: int) -> list[int]:
+    """`count` of the numbers 0 .. among - 1, evenly spaced, the first and the last among them; one alone: the middle one."""
+    if count == 1:
+        return [among // 2]
+    return [round(i * (among - 1) / (count - 1)) for i in range(count)]
 
 
 class TagHead(nn.Linear):
-    """Patches (N, patches, D) in order of time -> logits (N, F); patches of views that a study lacks count as 0."""
+    """Patches (N, V P, D), views in order of time, and V of each study -> logits (N, F).
 
-    def __init__(self, patches: int, dim: int):
-        super().__init__(patches * dim, len(TAGS))
+    Each of S turns has weights of its own; a study's views are spread over them (`spaced`), so that the last frame is where
+    last frames are. A turn without a view counts as 0."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        return super().forward(pad(flat, (0, self.in_features - flat.shape[1])))
+    def __init__(self, turns: int, patches: int, dim: int):
+        super().__init__(turns * patches * dim, len(TAGS))
+        self.turns, self.patches = turns, patches
+
+    def forward(self, x: Tensor, views: Sequence[int]) -> Tensor:
+        spread = x.new_zeros(len(x), self.turns, self.patches, x.shape[-1])
+        for study, count in enumerate(views):
+            seen = x[study, : count * self.patches].unflatten(0, (count, self.patches))
+            spread[study, spaced(count, self.turns)] = seen
+        return super().forward(spread.flatten(1))
 
 
 def tag_loss(logits: Tensor, tags: Tensor) -> Tensor:
-    """Binary cross-entropy (N,F), (N,F): sum over tags, mean over studies -> scalar."""
-    return binary_cross_entropy_with_logits(logits, tags, reduction="none").sum(1).mean()
+    """Binary cross-entropy (N,F), (N,F): sum over the tags that are not nan, mean over studies -> scalar."""
+    asked = ~tags.isnan()
+    return (binary_cross_entropy_with_logits(logits, tags.nan_to_num(), reduction="none") * asked).sum(1).mean()

@@ -41,11 +41,11 @@ class ReportTraining:
     """How it learns; as published: 15 epochs, batch 16, Adam at 1e-4, at 5e-5 in the image encoder (PUBLISHED).
 
     The defaults are for the small model on two cores.
-    tags     weight of the loss over the findings that the report names (report_tags.py), 0 as published. It is a sum over
-             45 tags beside a mean over words: at 1 it is most of the loss at first
-    augment  the train studies' pictures are moved and brightened a little, all views of a study alike; never flipped:
-             reports name the side
-    shuffle  each study learns another one's report (a control: nothing of the pictures can be learned)
+    tag_weight  of the loss over the findings that the report names (report_tags.py), 0 as published. It is a sum over
+                50 tags beside a mean over words: at 1 it is most of the loss at first
+    augment     the train studies' pictures are moved and brightened a little, all views of a study alike; never flipped:
+                reports name the side
+    shuffle     each study learns another one's report (a control: nothing of the pictures can be learned)
     """
 
     epochs: int = 16
@@ -55,7 +55,7 @@ class ReportTraining:
     warmup_epochs: float = 0.5
     clip_norm: float = 1.0
     seed: int = 0
-    tags: float = 1.0
+    tag_weight: float = 1.0
     augment: bool = True
     shuffle: bool = False
     mixed_precision: str = "no"
@@ -69,7 +69,7 @@ class ReportTraining:
         for name in ("lr", "visual_lr", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("tags", "warmup_epochs", "cache_gb"):
+        for name in ("tag_weight", "warmup_epochs", "cache_gb"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of 0 or more")
         if self.mixed_precision not in ("no", "fp16", "bf16"):
@@ -78,7 +78,7 @@ class ReportTraining:
             raise InputError(f"seed is {self.seed}: give a whole number from 0 to 4294967295")
 
 
-PUBLISHED = ReportTraining(epochs=15, lr=1e-4, visual_lr=5e-5, warmup_epochs=0.0, tags=0.0, augment=False)
+PUBLISHED = ReportTraining(epochs=15, lr=1e-4, visual_lr=5e-5, warmup_epochs=0.0, tag_weight=0.0, augment=False)
 MOVE = v2.Compose([v2.RandomAffine(degrees=4, translate=(0.06, 0.06), scale=(0.94, 1.06)), v2.ColorJitter(0.15, 0.15)])
 
 
@@ -122,8 +122,8 @@ def collate(items: list[dict[str, Tensor]]) -> dict:
 def losses_of(model: ReportModel, batch: dict) -> tuple[Tensor, Tensor]:
     """(cross-entropy of each next word, mean over the words of the batch, padding left out; loss of the tags), scalars."""
     words = batch["words"]
-    logits, tags = model(batch["pixels"].float() / 255, batch["views"], words[:, :-1])  # (N, L-1, W), (N, F)
-    return cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), ignore_index=PAD), tag_loss(tags, batch["tags"])
+    logits, tag_logits = model(batch["pixels"].float() / 255, batch["views"], words[:, :-1])  # (N, L-1, W), (N, F)
+    return cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), ignore_index=PAD), tag_loss(tag_logits, batch["tags"])
 
 
 def train_reports(
@@ -151,7 +151,9 @@ def train_reports(
             raise InputError(f"no study of the {split} split: an annotation needs train and val")
     if empty := [study.id for part in parts.values() for study in part if not study.images]:
         raise InputError(f"study {empty[0]!r} has no picture: give it one or more, or leave it out")
-    texts = {split: [report_of(study, config.language) for study in part] for split, part in parts.items()}
+    texts = {split: [study.report_in(config.language) for study in part] for split, part in parts.items()}
+    if silent := [study.id for split, part in parts.items() for study, text in zip(part, texts[split], strict=True) if not text]:
+        raise InputError(f"study {silent[0]!r} has no report in {config.language!r}: add it or leave the study out")
     set_seed(training.seed)
     vocabulary = Vocabulary.learn(texts["train"], config.min_count)
     if training.shuffle:
@@ -178,7 +180,7 @@ def train_reports(
     visual = list(model.image_encoder.parameters())
     others = [p for name, p in model.named_parameters() if not name.startswith("image_encoder.")]
     groups = [{"params": [p for p in visual if p.requires_grad], "lr": training.visual_lr}, {"params": others, "lr": training.lr}]
-    optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+    optimizer = torch.optim.Adam([group for group in groups if group["params"]], fused=True)
     schedule = warmup_cosine(optimizer, len(loaders["train"]), training.warmup_epochs, training.epochs)
     wrapped, optimizer, *prepared = accelerator.prepare(model, optimizer, *loaders.values())
     train_loader, val_loader = prepared
@@ -188,27 +190,29 @@ def train_reports(
     try:
         for epoch in range(training.epochs):
             wrapped.train()
-            total, bar = 0.0, tqdm(train_loader, desc=f"epoch {epoch + 1}/{training.epochs}", disable=not speak)
+            total, tag_total, bar = 0.0, 0.0, tqdm(train_loader, desc=f"epoch {epoch + 1}/{training.epochs}", disable=not speak)
             for step, batch in enumerate(bar, 1):
-                loss, tags = losses_of(wrapped, batch)
-                if not math.isfinite(loss.item() + tags.item()):
+                loss, of_tags = losses_of(wrapped, batch)
+                if not math.isfinite(loss.item() + of_tags.item()):
                     raise InputError(f"the loss is no number in epoch {epoch + 1}, step {step}: give a smaller lr and visual_lr")
-                accelerator.backward(loss + training.tags * tags)
+                accelerator.backward(loss + training.tag_weight * of_tags)
                 accelerator.clip_grad_norm_(wrapped.parameters(), training.clip_norm)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad(set_to_none=True)
-                total += loss.item()
+                total, tag_total = total + loss.item(), tag_total + of_tags.item()
                 bar.set_postfix(loss=f"{total / step:.3f}", val=f"{best:.3f}", refresh=False)
-            val = mean_loss(wrapped, val_loader, accelerator)
-            lines.append({"epoch": epoch, "loss": total / step, "val_loss": val, "seconds": time.perf_counter() - begin})
+            val, val_tags = mean_losses(wrapped, val_loader, accelerator)
+            lines.append({"epoch": epoch, "loss": total / step, "tag_loss": tag_total / step, "val_loss": val,
+                          "val_tag_loss": val_tags, "seconds": time.perf_counter() - begin})  # fmt: skip
             if val < best:
                 best = val
                 if folder is not None:
                     accelerator.unwrap_model(wrapped).save(folder)
         accelerator.wait_for_everyone()
         if folder is not None:
-            finish(folder, out, config, training, lines)
+            cut = {split: one.cut for split, one in sets.items()}
+            finish(folder, out, {"training": dataclasses.asdict(training), "reports_cut": cut}, lines)
         accelerator.wait_for_everyone()
     finally:
         if folder is not None:
@@ -216,12 +220,11 @@ def train_reports(
     return ReportModel.load(out).to(accelerator.device)
 
 
-def finish(folder: Path, out: Path, config: ReportConfig, training: ReportTraining, lines: list[dict]) -> None:
+def finish(folder: Path, out: Path, about: dict, lines: list[dict]) -> None:
     """Complete the run folder and put it where it was asked for."""
     write_aside(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     saved = json.loads((folder / "config.json").read_text())
-    write_aside(folder / "config.json", json.dumps({**saved, "training": dataclasses.asdict(training), "versions": versions()},
-                                                   indent=2) + "\n")  # fmt: skip
+    write_aside(folder / "config.json", json.dumps({**saved, **about, "versions": versions()}, indent=2) + "\n")
     folder.chmod(0o755)
     if out.exists():
         out.rmdir()  # empty: see above
@@ -229,18 +232,16 @@ def finish(folder: Path, out: Path, config: ReportConfig, training: ReportTraini
 
 
 @torch.no_grad()
-def mean_loss(model, loader: DataLoader, accelerator: Accelerator) -> float:
-    """Of the next words of the batches of a loader, without dropout; the mean over all processes."""
+def mean_losses(model, loader: DataLoader, accelerator: Accelerator) -> tuple[float, float]:
+    """(mean over all next words of a loader's studies, mean loss of the tags over its studies), without dropout."""
     model.eval()
-    losses = torch.stack([losses_of(model, batch)[0] for batch in loader]).mean()
-    return float(accelerator.reduce(losses, "mean"))
-
-
-def report_of(study: Study, language: str) -> str:
-    text = study.report if language == "en" else study.report_zh
-    if not text:
-        raise InputError(f"study {study.id!r} has no report in {language!r}: add it or leave the study out")
-    return text
+    sums = torch.zeros(4, device=accelerator.device)  # of words, their number, of tags, studies
+    for batch in loader:
+        loss, of_tags = losses_of(model, batch)
+        words, studies = (batch["words"][:, 1:] != PAD).sum(), len(batch["views"])
+        sums += torch.stack([loss * words, words, of_tags * studies, torch.tensor(studies, device=sums.device)])
+    words_sum, words, tags_sum, studies = accelerator.reduce(sums, "sum").tolist()
+    return words_sum / words, tags_sum / studies
 
 
 def shuffled(reports: list[str], seed: int) -> list[str]:

@@ -14,7 +14,7 @@ from .config import InputError
 
 PAD, BEGIN, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<begin>", "<end>", "<unknown>")
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 TOKEN = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:[-./'’][^\W_{HAN}]+)*|[^\w\s]")
 CLOSES, OPENS = ".,;:!?)]}%。，、；：！？）】》", "([{（【《"
 ENDS = ".!?"

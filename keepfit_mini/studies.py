@@ -9,6 +9,7 @@ Not about: pixels (pictures.py), drawn studies (drawn_studies.py), words of a re
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class Study:
     findings: tuple[Finding, ...] = ()
     phases: tuple[str, ...] = ()
 
+    def report_in(self, language: str) -> str:
+        """Its report in "en" or "zh", "" if it has none."""
+        return self.report if language == "en" else self.report_zh
+
 
 class Studies(list):
     """A list of Study, and what was left out of it.
@@ -73,7 +78,7 @@ def read_studies(
     missing   a picture that is not there or whose header does not decode: "refuse", or "drop": it is left out and counted, and
               its study too if it has no other
     language  "en" or "zh": a study whose report in it is empty is named on standard error, left out and counted; None: a study
-              needs no report (one is to be written)
+              needs no report (one is to be written). A report without a letter or a digit is empty
     A picture outside `images` (and outside KEEPFIT_DATA) is always refused. Of a picture the header is read, not the pixels.
     InputError: no JSON or not in this layout, no study, a case twice, no picture in a case, ...; names file, case and mend.
     """
@@ -86,7 +91,7 @@ def read_studies(
     for (split, case, fields), pictures in zip(table, names, strict=True):
         reports = {name: text_of(fields[name], annotation, case) for name in ("report", "report_zh")}
         if language and not reports["report" if language == "en" else "report_zh"]:
-            leave_out(found.left_out, case, f"its report ({language}) is empty")
+            leave_out(found.left_out, case, f"its report ({language}) has no word")
             continue
         phases = strings_of(fields["phases"], annotation, case)
         if phases and len(phases) != len(pictures):
@@ -103,7 +108,7 @@ def read_studies(
         if count:
             print(f"left out of {annotation}: {count} {what}", file=sys.stderr)
     if not found:
-        raise InputError("no study is left: mend what was left out, or name the folder of pictures", annotation)
+        raise InputError("no study is left: mend what was left out, or name the folder of pictures (--root)", annotation)
     return found
 
 
@@ -139,6 +144,8 @@ def cases(annotation: Path) -> list[tuple[str, str, dict]]:
     splits = [key for key in content if key.strip().lower() in SPLITS] if isinstance(content, dict) else []
     if not splits:
         raise InputError('no split: an annotation is an object like {"train": {...}, "val": {...}, "test": {...}}', annotation)
+    for key in [key for key in content if key not in splits]:
+        print(f"passed over: {key[:80]!r} in {annotation} is no split: they are {', '.join(SPLITS)}", file=sys.stderr)
     found, seen = [], set()
     for key in splits:
         members = content[key]
@@ -164,10 +171,11 @@ def cases(annotation: Path) -> list[tuple[str, str, dict]]:
 
 
 def text_of(value: object, annotation: Path, case: str) -> str:
-    """A report with single spaces; null and nothing but spaces are "", as is an absent one."""
+    """A report with single spaces; null and nothing but spaces and signs are "", as is an absent one."""
     if value is not None and not isinstance(value, str):
         raise unfit(annotation, case, "its report is no text: put it between quotes")
-    return " ".join((value or "").encode("utf-8", "replace").decode().split())
+    text = " ".join((value or "").encode("utf-8", "replace").decode().split())
+    return text if re.search(r"[^\W_]", text) else ""
 
 
 def strings_of(value: object, annotation: Path, case: str) -> list[str]:
@@ -236,7 +244,7 @@ def views(
         except UNREADABLE as error:
             bad[i] = f"picture {name[:200]} " + ("is missing" if path is None else f"does not decode ({error})")
             if missing == "refuse":
-                mend = "mend it, name the folder of pictures, or leave such views out (missing='drop')"
+                mend = "mend it, name the folder of pictures (--root), or leave such views out (--missing drop)"
                 raise unfit(annotation, case, f"{bad[i]}, looked for in {folder}: {mend}") from error
     return tuple(Path(path) for i, path in enumerate(paths) if i not in bad), bad
 
@@ -270,7 +278,7 @@ def manifest_of(studies: Sequence[Study], language: str = "en", source: str = "a
         raise InputError(f"manifest_of: language {language!r} must be en or zh")
     rows = []
     for study in studies:
-        text = study.report if language == "en" else study.report_zh
+        text = study.report_in(language)
         if not text:
             raise InputError(f"manifest_of: study {study.id!r} has no report in {language!r}: read them with that language")
         rows += [{"image": str(image.absolute()), "modality": "FFA", "label": "", "text": text, "text_zh": study.report_zh,

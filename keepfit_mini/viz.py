@@ -221,6 +221,7 @@ def confusion(matrix: np.ndarray | Mapping[str, np.ndarray], classes: Sequence[s
     figure = Figure((WIDTH, 0.5 * len(classes) + 1.75), layout="constrained")
     grid = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
     names = [wrap(name, 14) for name in classes]
+    below = TINY if len(matrices) * len(classes) < 8 else TINY - 0.5  # columns are narrow then
     for axes, (name, counts) in zip(grid, matrices.items(), strict=True):
         counts = np.asarray(counts)
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -228,7 +229,7 @@ def confusion(matrix: np.ndarray | Mapping[str, np.ndarray], classes: Sequence[s
         for (i, j), value in np.ndenumerate(counts):
             colour = "black" if share[i, j] > 0.55 else "white"
             axes.text(j, i, value, ha="center", va="center", fontsize=SMALL, color=colour)
-        axes.set_xticks(range(len(classes)), names, fontsize=TINY)
+        axes.set_xticks(range(len(classes)), names, fontsize=below)
         axes.set_yticks(range(len(classes)), names, fontsize=TINY)
         axes.set_xlabel("answered", fontsize=SMALL)
         axes.set_title(name, fontsize=SMALL)

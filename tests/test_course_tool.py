@@ -13,6 +13,7 @@ from importlib import util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import matplotlib
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -258,9 +259,19 @@ def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsy
     assert "03_tiny.ipynb: not measured both" in capsys.readouterr().out
 
 
+def test_a_full_run_can_be_kept_with_its_outputs(tiny):
+    change(tiny, 2, "x = 1", "print(6 * 7)")
+    change(tiny, 4, 'check("half", half)', "")
+    path = tiny / "03_tiny.ipynb"
+    course.measure(path, False, tiny.parent / "executed")
+    before, after = course.read(path), course.read(tiny.parent / "executed" / path.name)
+    assert [cell.source for cell in after.cells] == [cell.source for cell in before.cells]
+    assert "42" in after.cells[2].outputs[0].text and not any("execution" in cell.metadata for cell in after.cells)
+
+
 def test_both_run_times_are_kept_and_what_is_gone_is_not(tiny, monkeypatch, capsys):
     monkeypatch.setattr(course, "usable_cores", lambda: 2)
-    monkeypatch.setattr(course, "measure", lambda path, fast: (0.5, 300) if fast else (2.0, 900))
+    monkeypatch.setattr(course, "measure", lambda path, fast, executed: (0.5, 300) if fast else (2.0, 900))
     course.write_aside(tiny.parent / "results" / "runtimes.json", json.dumps({"02_gone": {}, "03_tiny": {"t4_minutes": 1.5}}))
     assert call("runtimes", tiny, "--check") == 1
     said = capsys.readouterr().out.splitlines()
@@ -300,7 +311,8 @@ def setup(tmp_path, monkeypatch):
     def run() -> dict:
         source = course.SETUP.replace("<number>", "03").replace("<address>", course.address())
         names = {"get_ipython": lambda: SimpleNamespace(run_line_magic=magic)}
-        exec(TransformerManager().transform_cell(source), names)
+        with matplotlib.rc_context():  # the cell sets the size of figures
+            exec(TransformerManager().transform_cell(source), names)
         return {**names, "magics": magics}
 
     return run

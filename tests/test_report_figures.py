@@ -37,7 +37,7 @@ def studies(tmp_path_factory):
 def model_of(studies, **settings):
     torch.manual_seed(0)
     config = dataclasses.replace(SMALL, **settings)
-    texts = [study.report if config.language == "en" else study.report_zh for study in studies]
+    texts = [study.report_in(config.language) for study in studies]
     return ReportModel(config, MODEL, Vocabulary.learn([*texts, TRUE, WRITTEN], 1)).eval()
 
 
@@ -120,7 +120,7 @@ def test_every_finding_of_a_drawn_report_has_one_stretch(language):
         findings = (Finding(names[seed % 5], SEVERITIES[seed % 3], "superonasal"),
                     Finding(names[(seed + 2) % 5], "mild", "inferotemporal"))  # fmt: skip
         study = Study("a", (), *write_report(findings, PHASES, "left", seed), "test", findings)
-        text = study.report if language == "en" else study.report_zh
+        text = study.report_in(language)
         said, true = compared(text, study, language)
         assert [state for *_, state in said] == ["right", "right"] and said == true, text
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
+from keepfit_mini import report_training
 from keepfit_mini.__main__ import main
 from keepfit_mini.config import PRESETS, InputError
 from keepfit_mini.drawn_studies import draw_studies
@@ -55,6 +57,7 @@ def test_the_run_folder(trained):
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1] and lines[1]["val_loss"] < lines[0]["val_loss"]
     settings = json.loads((out / "config.json").read_text())
+    assert settings["reports_cut"]["train"] > settings["reports_cut"]["val"] > 0 and lines[1]["tag_loss"] < lines[0]["tag_loss"]
     assert settings["report"]["dim"] == 32 and settings["training"]["epochs"] == 2 and "torch" in settings["versions"]
     assert not list(out.parent.glob(".*"))
 
@@ -92,6 +95,40 @@ def test_shapes_and_joining(studies, joined):
     swapped, _ = model.encode(pixels[[2, 1, 0, 3, 4]], [3, 2])
     assert torch.allclose(memory[0], swapped[0], atol=1e-5) == (joined == "mean")  # a mean forgets the order in time
     torch.testing.assert_close(memory[1], swapped[1])
+
+
+@pytest.mark.parametrize("joined", ["apart", "mean"])
+def test_all_joins_learn_and_more_views_than_places_are_refused(studies, joined, tmp_path):
+    config = dataclasses.replace(SMALL, joined=joined, views=3)
+    model = train_reports(studies, tmp_path / "run", model_config=MODEL, config=config, training=QUICK, progress=False)
+    logits, tag_logits = model(torch.rand(5, 3, 32, 32), [3, 2], torch.ones(2, 4, dtype=torch.long))
+    assert logits.shape == (2, 4, len(model.vocabulary)) and tag_logits.shape == (2, 50)
+    with pytest.raises(InputError, match="4 views of one study, but the model takes 3"):
+        model.encode(torch.rand(4, 3, 32, 32), [4])
+
+
+def test_val_is_the_mean_over_words_and_chooses_the_epoch(studies, monkeypatch, tmp_path):
+    model = ReportModel(SMALL, MODEL, Vocabulary.learn([study.report for study in studies])).eval()
+    texts = [study.report for study in studies]
+    batches = [collate([StudyReports(studies, texts, model, 0)[i] for i in numbers]) for numbers in ([0], [1, 2, 3, 4])]
+    with torch.no_grad():
+        each = [losses_of(model, batch)[0] for batch in batches]
+    counts = [(batch["words"][:, 1:] != 0).sum() for batch in batches]
+    found, _ = report_training.mean_losses(model, batches, Accelerator())
+    assert found == pytest.approx(float(sum(a * n for a, n in zip(each, counts, strict=True)) / sum(counts)), rel=1e-5)
+
+    values, kept = iter([3.0, 1.0, 2.0]), []
+
+    def said(model, *_):
+        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return next(values), 0.0
+
+    monkeypatch.setattr(report_training, "mean_losses", said)
+    quick = dataclasses.replace(QUICK, epochs=3)
+    best = train_reports(studies, tmp_path / "run", model_config=MODEL, config=SMALL, training=quick, progress=False)
+    for name, tensor in best.state_dict().items():
+        torch.testing.assert_close(tensor, kept[1][name])
+    assert any(not torch.equal(tensor, kept[2][name]) for name, tensor in kept[1].items())
 
 
 def test_padding_is_no_target(model, studies):
@@ -223,6 +260,13 @@ def test_numbers_in_names_are_the_order_of_time():
     names = ["10.jpg", "1_10.jpg", "2.jpg", "1_2.jpg", "late.jpg", "1\u00b2.jpg"]
     found = [path.name for path in sorted(map(Path, names), key=by_number)]
     assert found == ["1\u00b2.jpg", "1_2.jpg", "1_10.jpg", "2.jpg", "10.jpg", "late.jpg"]
+
+
+def test_pictures_may_lie_elsewhere(trained, drawn_studies, tmp_path):
+    shutil.copy(drawn_studies["annotation"], tmp_path / "annotation.json")
+    words = ["generate-reports", str(trained[1]), "--images", str(tmp_path / "annotation.json"), "--out", str(tmp_path / "a.csv")]
+    assert main(words) == 2
+    assert main([*words, "--root", str(drawn_studies["images"])]) == 0
 
 
 def test_a_study_needs_no_report_to_be_written(trained, drawn_studies, tmp_path):

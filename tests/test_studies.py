@@ -125,7 +125,7 @@ def test_a_missing_or_broken_view(folder, capsys):
     (folder / "a/broken.jpg").write_bytes(b"no picture")
     content = {"train": {"a": case("a/1.jpg", "a/none.jpg", "a/broken.jpg", Phases=["x", "y", "z"]), "b": case("b/none.jpg")},
                "test": {"c": case("a/2.jpg")}}  # fmt: skip
-    refused(folder, content, "case 'a': picture a/none.jpg is missing, looked for in .*set: mend it, name .*missing='drop'")
+    refused(folder, content, "case 'a': picture a/none.jpg is missing, looked for in .*set: mend it, name .*--missing drop")
     refused(folder, {"train": {"a": case("a/broken.jpg")}}, "case 'a': picture a/broken.jpg does not decode")
     for name in ("a", "a\0b.jpg", "x" * 5000, "x/" * 3000, "a/1.jpg/x"):
         refused(folder, {"train": {"a": case(name)}}, "is missing")
@@ -158,10 +158,10 @@ def test_a_picture_that_leaves_the_folder_is_always_refused(folder, missing, mon
 def test_an_empty_report_is_named_left_out_and_counted(folder, capsys):
     content = {"train": {"a": case("a/1.jpg", En_Report=" \n"), "b": case("b/1.jpg", Zh_Report=None), "c": case("a/2.jpg")}}
     found = read(folder, content)
-    assert [s.id for s in found] == ["b", "c"] and found.left_out == [("a", "its report (en) is empty")]
-    assert "passed over: study 'a': its report (en) is empty" in capsys.readouterr().err
+    assert [s.id for s in found] == ["b", "c"] and found.left_out == [("a", "its report (en) has no word")]
+    assert "passed over: study 'a': its report (en) has no word" in capsys.readouterr().err
     chinese = read(folder, content, language="zh")
-    assert [s.id for s in chinese] == ["a", "c"] and chinese.left_out == [("b", "its report (zh) is empty")]
+    assert [s.id for s in chinese] == ["a", "c"] and chinese.left_out == [("b", "its report (zh) has no word")]
     refused(folder, {"train": {"a": case("a/1.jpg", En_Report="")}}, "no study is left")
     for report in (5, ["x"], {}):
         refused(folder, {"train": {"a": case("a/1.jpg", En_Report=report)}}, "case 'a': its report is no text")
@@ -204,3 +204,13 @@ def test_anything_is_read_or_refused_in_one_line(tmp_path_factory, content):
         assert all(s.images and s.report for s in read_studies(write(folder, json.dumps(content)), missing="drop"))
     except kf.InputError as error:
         assert "annotation.json" in str(error) and "\n" not in str(error)
+
+
+def test_other_splits_and_reports_without_a_word_are_named(tmp_path, capsys):
+    Image.new("L", (20, 20)).save(tmp_path / "1.jpg")
+    case = {"En_Report": "Leakage.", "Image_path": ["1.jpg"]}
+    annotation = {"train": {"a": case, "b": {**case, "En_Report": "... ,"}}, "extra": {"c": case}}
+    (tmp_path / "annotation.json").write_text(json.dumps(annotation))
+    found = read_studies(tmp_path / "annotation.json")
+    assert [study.id for study in found] == ["a"] and found.left_out == [("b", "its report (en) has no word")]
+    assert "passed over: 'extra'" in capsys.readouterr().err

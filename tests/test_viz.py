@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -151,9 +152,11 @@ def test_save_makes_folders_and_leaves_no_part(folder):
     assert Image.open(path).size[0] == round(viz.WIDTH * 130)  # the old one stands
 
 
+@pytest.mark.parametrize("dpi", [80, 100])  # letters are fitted to pixels: at 80, as notebooks have it, they are wider
 @pytest.mark.parametrize("classes", [3, 4])
-def test_words_do_not_overlap(folder, classes):
+def test_words_do_not_overlap(folder, classes, dpi, monkeypatch):
     """Labels of a crowded confusion matrix and the captions under pictures keep clear of each other."""
+    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", dpi)
     names = ["normal", "age-related macular degeneration", "diabetic retinopathy", "glaucoma"][:classes]
     matrix = np.full((classes, classes), 12)
     figure = viz.confusion({"public-only": matrix, "revision+mixed": matrix}, names)
