@@ -1,0 +1,162 @@
+"""Answers to the exercises of notebooks 04 and 05, right and wrong."""
+
+import random
+
+import numpy as np
+import torch
+from answers import solution, wrong
+from torch.nn import functional as F
+
+# ---------------------------------------------------------------------------------------------------------- notebook 04
+
+
+@solution
+def soft_targets(categories):
+    rows = [[float(a == b) for b in categories] for a in categories]
+    return torch.tensor([[value / sum(row) for value in row] for row in rows])
+
+
+wrong("soft_targets", "identity", "cataracts")(lambda categories: torch.diag(torch.ones(len(categories))))
+wrong("soft_targets", "an array (4, 4)", "stay in torch")(lambda categories: soft_targets(categories).numpy())
+wrong("soft_targets", "not normalised")(
+    lambda categories: torch.tensor([[float(a == b) for b in categories] for a in categories])
+)
+wrong("soft_targets", "a list of 4", "a tensor (4, 4)")(
+    lambda categories: [[float(a == b) for b in categories] for a in categories]
+)
+
+
+def rows_cross_entropy(logits, targets):
+    return -(targets * logits.log_softmax(1)).sum(1).mean()
+
+
+def both_ways(logits, targets):
+    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
+
+
+@solution
+def soft_clip_loss(image, text, scale, targets):
+    logits = scale * image @ text.t()
+    return 0.5 * (rows_cross_entropy(logits, targets) + rows_cross_entropy(logits.t(), targets))
+
+
+wrong("soft_clip_loss", "One direction only")(
+    lambda image, text, scale, targets: rows_cross_entropy(scale * image @ text.t(), targets)
+)
+wrong("soft_clip_loss", "temperature is forgotten")(lambda V, T, s, Y: both_ways(V @ T.t(), Y))
+wrong("soft_clip_loss", "Divided by the scale")(lambda V, T, s, Y: both_ways(V @ T.t() / s, Y))
+wrong("soft_clip_loss", "softmax of the targets")(lambda V, T, s, Y: both_ways(s * V @ T.t(), torch.softmax(Y, dim=-1)))
+wrong("soft_clip_loss", "averaged (the 1/2)")(lambda V, T, s, Y: 2 * both_ways(s * V @ T.t(), Y))
+
+
+@wrong("soft_clip_loss", "B times too small")
+def _(V, T, s, Y):
+    L = s * V @ T.t()
+    return -((Y * L.log_softmax(1)).mean() + (Y * L.t().log_softmax(1)).mean()) / 2
+
+
+@wrong("soft_clip_loss", "case 3", "Y is transposed for T V^T")
+def _(V, T, s, Y):
+    L = s * V @ T.t()
+    return -((Y * L.log_softmax(1)).sum() + (Y * L.log_softmax(0)).sum()) / (2 * len(Y))
+
+
+@wrong("soft_clip_loss", "case 3", "Y is transposed for V T^T")
+def _(V, T, s, Y):
+    L = s * T @ V.t()
+    return -((Y * L.log_softmax(1)).sum() + (Y * L.log_softmax(0)).sum()) / (2 * len(Y))
+
+
+wrong("soft_clip_loss", "no gradient reaches text")(lambda V, T, s, Y: both_ways(s * V @ T.detach().t(), Y))
+wrong("soft_clip_loss", "without a gradient", ".item()")(lambda V, T, s, Y: both_ways(s * V @ T.t(), Y).item())
+
+
+@solution
+def revision_loss(R, T):
+    return torch.mean((R - T) ** 2)
+
+
+wrong("revision_loss", "Summed, not averaged")(lambda R, T: torch.sum((R - T) ** 2))
+wrong("revision_loss", "D times too large")(lambda R, T: torch.linalg.norm(R - T, dim=1).square().mean())
+wrong("revision_loss", "no gradient reaches R", "no .detach()")(lambda R, T: F.mse_loss(R.detach(), T))
+wrong("revision_loss", "no gradient reaches T", "no .detach()")(lambda R, T: F.mse_loss(R, T.data))
+wrong("revision_loss", "without a gradient")(lambda R, T: F.mse_loss(R.detach(), T.detach()))
+wrong("revision_loss", "absolute")(lambda R, T: F.l1_loss(R, T))
+
+
+@solution
+def total_loss(public, expert, revision, weight):
+    return sum([public, expert, revision * weight])
+
+
+wrong("total_loss", "weight is forgotten")(lambda public, expert, revision, weight: revision + expert + public)
+wrong("total_loss", "expert loss is missing")(lambda public, expert, revision, weight: public + revision * weight)
+
+
+# ---------------------------------------------------------------------------------------------------------- notebook 05
+
+
+@solution
+def warmup_cosine(step, warmup, total):
+    if step < warmup:
+        return (step + 1) / warmup
+    if step >= total:
+        return 0
+    return 0.5 + 0.5 * np.cos(np.pi * (step - warmup) / (total - warmup))
+
+
+wrong("warmup_cosine", "No warm-up")(lambda step, warmup, total: 0.5 + 0.5 * np.cos(np.pi * min(step, total) / total))
+
+
+@wrong("warmup_cosine", "starts at 0 and rises")
+def _(step, warmup, total):
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 - 0.5 * np.cos(np.pi * min(1, (step - warmup) / (total - warmup)))
+
+
+@wrong("warmup_cosine", "restart")
+def _(step, warmup, total):
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * np.cos(np.pi * (step - warmup) / (total - warmup))
+
+
+wrong("warmup_cosine", "The warm-up starts at 0")(
+    lambda step, warmup, total: step / warmup if step < warmup else warmup_cosine(step, warmup, total)
+)
+
+
+@wrong("warmup_cosine", "warmup 0", "ZeroDivisionError", "rising = ")
+def _(step, warmup, total):
+    rising = (step + 1) / warmup
+    return min(rising, warmup_cosine(max(step, warmup), warmup, total))
+
+
+@solution
+def expert_batches(n_expert, batch, steps, seed):
+    chance, waiting = random.Random(seed), []
+    for _ in range(steps):
+        while len(waiting) < batch:
+            order = list(range(n_expert))
+            chance.shuffle(order)
+            waiting += order
+        yield waiting[:batch]
+        waiting = waiting[batch:]
+
+
+wrong("expert_batches", "with replacement", "times")(
+    lambda n_expert, batch, steps, seed: np.random.default_rng(seed).integers(n_expert, size=(steps, batch))
+)
+
+
+@wrong("expert_batches", "same order")
+def _(n_expert, batch, steps, seed):
+    order = random.Random(seed).sample(range(n_expert), n_expert)
+    return [[order[(step * batch + i) % n_expert] for i in range(batch)] for step in range(steps)]
+
+
+@wrong("expert_batches", "shape (1000, 4)", "expected shape (12, 4)")
+def _(n_expert, batch, steps, seed):
+    while True:
+        yield from expert_batches(n_expert, batch, steps, seed)
