@@ -195,8 +195,8 @@ SCORES = {
     },
     "tip_adapter": {
         "title": "A memory instead of training", "notebook": "07", "minutes": 15, "difficulty": 2,
-        "task": "tip_adapter(features (N,D), keys (K,D), values (K,C) one-hot, zero_shot_logits (N,C), alpha, beta) -> logits "
-                "(N,C) = zero_shot_logits + alpha exp(-beta (1 - features keys^T)) values",
+        "task": "tip_adapter(features (n,D), keys (N,D), values (N,C) one-hot, zero_shot_logits (n,C), alpha, beta) -> logits "
+                "(n,C) = zero_shot_logits + alpha exp(-beta (1 - features keys^T)) values",
         "cases": TIP_CASES,
         "answer": lambda features, keys, values, zero_shot_logits, alpha, beta:
             zero_shot_logits + alpha * recalled(features @ keys.T, values, beta),

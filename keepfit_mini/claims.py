@@ -10,8 +10,8 @@ computed anew from them.
 Seeds, pictures and shots are all drawn from something larger; an interval over pictures alone would call chance of the
 seed an effect. Adding the parts counts some chance twice, so the interval is rather too wide than too narrow.
 
-    confirmed   the whole interval is above 0
-    refuted     the whole interval is below MARGIN, and below the paper's figure: there is no effect, or the opposite one
+    confirmed   the whole interval is above 0, however small the effect
+    refuted     else, the whole interval is below MARGIN, and below the paper's figure: there is no effect, or the opposite one
     cannot tell everything else, and whatever has fewer than 5 seeds
 """
 
@@ -118,9 +118,9 @@ def claims_markdown(rows: list[dict]) -> str:
         "",
         "Made by `python -m keepfit_mini results` from `runs/*.json`; nothing on this page was typed by hand. An effect is a",
         "difference in ACA (mean of per-class recall) between two models over the same seeds, pictures and shots; the 95%",
-        "interval holds the chance of all three (`keepfit_mini/claims.py`). *Confirmed*: the whole interval is above 0.",
-        f"*Refuted*: the whole interval is below {MARGIN:+.2f} (below the paper's own figure, if smaller): there is no",
-        "effect of a point or more, or the opposite one.",
+        "interval holds the chance of all three (`keepfit_mini/claims.py`). *Confirmed*: the whole interval is above 0,",
+        f"however small the effect. *Refuted*: otherwise, if the whole interval is below {MARGIN:+.2f} (below the paper's own",
+        "figure, if smaller): there is no effect of a point or more, or the opposite one.",
         "*Cannot tell*: the rest. Drawn eyes show what the method can do, not how well it would do on patients. On `real`",
         "the last stages of the image encoder are trained, on `real-frozen` only the projections are. Claims without a figure",
         "of the paper are questions of ours.",
@@ -134,7 +134,7 @@ def claims_markdown(rows: list[dict]) -> str:
     for row in rows:
         low, high = row["interval"]
         text = f"**{row['name']}** {row['text']}" if row["name"] != seen else ""
-        paper = f"{row['paper']:+.3f}" if "paper" in row and row["name"] != seen else ""
+        paper = f"{row['paper']:+.3f}" if "paper" in row else ""
         seen = row["name"]
         lines.append(
             f"| {text} | {row['data']} | {row['effect']:+.3f} | [{low:+.3f}, {high:+.3f}] | {len(row['seeds'])} "
