@@ -268,8 +268,15 @@ def course_table(folder: Path, _: Runs) -> str:
     return markdown(["notebook", "", "minutes on two cores", "in fast mode", "exercises"], lines)
 
 
+def reports_table(folder: Path, _: Runs) -> str:
+    """Table 2b in short; see report_table.py, which imports this file and PyTorch."""
+    from .report_table import in_short
+
+    return in_short(_read(folder / "reports.json"))
+
+
 TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table,
-          "course": course_table}  # fmt: skip
+          "course": course_table, "reports": reports_table}  # fmt: skip
 
 
 def rendered(readme: Path) -> str:

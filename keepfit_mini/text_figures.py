@@ -122,7 +122,7 @@ def text_length_figure(frame: pd.DataFrame) -> Figure:
     grid[-1].set_xlabel("words in a caption, log scale (Chinese: known terms and single characters)"
                         if any("zh" in found for found in panels.values()) else "words in a caption, log scale",
                         fontsize=SMALL)  # fmt: skip
-    figure.supylabel("share of captions\nin a doubling of length", fontsize=SMALL)
+    figure.supylabel("density of captions\nper doubling of length", fontsize=SMALL)
     return figure
 
 
