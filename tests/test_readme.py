@@ -67,6 +67,11 @@ def test_numbers_of_the_report_notebook():
     assert f"gives {listed[0]} and {listed[1]}." in said
 
 
+def test_numbers_lose_their_first_nought_alone():
+    assert [results.spread([value]) for value in (0.5, -0.25, 10.5, 420.8, 1.0)] == [".500", "-.250", "10.500", "420.800", "1.000"]
+    assert results.spread([10.0, 20.0]) == "15.000 ± 7.071"
+
+
 def fake(guess, truth):
     aca = float(np.mean([(guess[truth == c] == c).mean() for c in range(3)]))
     return {"metrics": {"aca": aca}, "ci95": {"aca": [aca - 0.1, aca + 0.1]}, "guess": digits(guess)}
