@@ -217,7 +217,8 @@ def measure(path: Path, fast: bool, executed: Path | None = None) -> tuple[float
         resources = {"metadata": {"path": str(place / "notebooks")}}
         begin = time.perf_counter()
         try:
-            NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources).execute(env=environment)
+            client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, store_widget_state=False)
+            client.execute(env=environment)
         except CellExecutionError as error:
             raise InputError(f"{error.ename}: {error.evalue}: mend the notebook first", path) from error
         minutes, memory = (time.perf_counter() - begin) / 60, int(notebook.cells.pop().outputs[0].text) / 1024
