@@ -260,6 +260,7 @@ def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsy
 
 
 def test_a_full_run_can_be_kept_with_its_outputs(tiny):
+    call("form", tiny)
     change(tiny, 2, "x = 1", "print(6 * 7)")
     change(tiny, 4, 'check("half", half)', "")
     path = tiny / "03_tiny.ipynb"
