@@ -30,7 +30,7 @@ from .model import KeepFIT
 from .pictures import UNREADABLE, read_square
 from .report_decoder import EncoderLayer, ReportDecoder
 from .report_search import Written, search
-from .report_tags import TagHead, spaced
+from .report_tags import TagHead
 from .report_vocabulary import Vocabulary
 from .weights import load_state, save_state
 
@@ -142,7 +142,8 @@ class ReportModel(nn.Module):
     def forward(self, pixels: Tensor, views: Sequence[int], words: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher forcing: words (N,L) from BEGIN on -> logits of the word after each (N,L,W), logits of the tags (N,F)."""
         x, seen = self.look(pixels, views)
-        tag_logits = self.tag_head(x, [1] * len(x) if self.time is None else views)
+        turns = [[0] if self.time is None else spaced(count, self.config.views) for count in views]
+        tag_logits = self.tag_head(x, turns)
         return self.decoder(words, self.remember(x, seen), seen), tag_logits
 
     # ------------------------------------------------------------------------------------------------ save and load
@@ -181,6 +182,13 @@ class ReportModel(nn.Module):
 def start_from(model: ReportModel, keepfit: KeepFIT) -> None:
     """Take over a pretrained image encoder: what is compared in the paper's table 2b."""
     model.image_encoder.load_state_dict(keepfit.image_encoder.state_dict())
+
+
+def spaced(count: int, among: int) -> list[int]:
+    """`count` of the numbers 0 .. among - 1, evenly spaced, the first and the last among them; one alone: the middle one."""
+    if count == 1:
+        return [among // 2]
+    return [round(i * (among - 1) / (count - 1)) for i in range(count)]
 
 
 def chosen_views(images: Sequence[Path], most: int) -> list[Path]:

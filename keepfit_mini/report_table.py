@@ -64,7 +64,8 @@ def reproduce_reports(
 ) -> list[dict]:  # fmt: skip
     """Run what is missing (a file a run in DIR/report_runs), write DIR/reports.json and .md, return the rows.
 
-    fast: 600 studies and one seed, minutes on two cores. A run with other settings is made anew. InputError: `out` is a file.
+    fast: 600 studies and one seed, minutes on two cores. A run with other settings is made anew; after
+    a change of the code it is not: delete its file, and DIR/data if drawings changed. InputError: `out` is a file.
     """
     out, size = Path(out), size or (FAST if fast else FULL)
     if out.exists() and not out.is_dir():

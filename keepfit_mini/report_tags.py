@@ -33,28 +33,19 @@ def tags_of(findings: Iterable[Finding]) -> Tensor:
     return torch.tensor([1.0 if tag in said else float("nan") if tag in open_ else 0.0 for tag in TAGS])
 
 
-def spaced(count: int, among: int) -> list[int]:
-    """`count` of the numbers 0 .. among - 1, evenly spaced, the first and the last among them; one alone: the middle one."""
-    if count == 1:
-        return [among // 2]
-    return [round(i * (among - 1) / (count - 1)) for i in range(count)]
-
-
 class TagHead(nn.Linear):
-    """Patches (N, V P, D), views in order of time, and V of each study -> logits (N, F).
+    """Patches (N, V P, D), views in order of time, and the turns (0 .. S - 1) at which a study's views stand -> logits (N, F).
 
-    Each of S turns has weights of its own; a study's views are spread over them (`spaced`), so that the last frame is where
-    last frames are. A turn without a view counts as 0."""
+    Each of S turns has weights of its own. A turn without a view counts as 0."""
 
     def __init__(self, turns: int, patches: int, dim: int):
         super().__init__(turns * patches * dim, len(TAGS))
         self.turns, self.patches = turns, patches
 
-    def forward(self, x: Tensor, views: Sequence[int]) -> Tensor:
+    def forward(self, x: Tensor, turns: Sequence[Sequence[int]]) -> Tensor:
         spread = x.new_zeros(len(x), self.turns, self.patches, x.shape[-1])
-        for study, count in enumerate(views):
-            seen = x[study, : count * self.patches].unflatten(0, (count, self.patches))
-            spread[study, spaced(count, self.turns)] = seen
+        for study, taken in enumerate(turns):
+            spread[study, list(taken)] = x[study, : len(taken) * self.patches].unflatten(0, (len(taken), self.patches))
         return super().forward(spread.flatten(1))
 
 

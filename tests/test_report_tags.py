@@ -10,8 +10,8 @@ from keepfit_mini.drawn_studies import draw_studies
 from keepfit_mini.phantom import SEVERITIES, Finding
 from keepfit_mini.phantom_phases import PLACES
 from keepfit_mini.report_findings import read_findings
-from keepfit_mini.report_generation import ReportConfig
-from keepfit_mini.report_tags import TAGS, TagHead, spaced, tag_loss, tags_of
+from keepfit_mini.report_generation import ReportConfig, spaced
+from keepfit_mini.report_tags import TAGS, TagHead, tag_loss, tags_of
 from keepfit_mini.report_training import ReportTraining, StudyReports, shuffled, train_reports
 from keepfit_mini.studies import read_studies
 
@@ -59,7 +59,7 @@ def test_the_last_view_is_where_last_views_are_and_a_turn_without_one_counts_as_
     views = x.view(2, 3, 8)
     three = sum(turns[:, turn] @ view for turn, view in zip((0, 4, 7), views[0], strict=True))
     two = sum(turns[:, turn] @ view for turn, view in zip((0, 7), views[1], strict=False))
-    torch.testing.assert_close(head(x, [3, 2]), torch.stack([three, two]) + head.bias)
+    torch.testing.assert_close(head(x, [spaced(3, 8), spaced(2, 8)]), torch.stack([three, two]) + head.bias)
 
 
 def test_the_loss_is_a_sum_over_tags_and_a_mean_over_studies():
