@@ -141,7 +141,8 @@ def predict(args) -> None:
 def train_reports(args) -> None:
     from .report_files import train
 
-    train(args.studies, args.out, args.encoder, args.preset, args.language, args.epochs, args.seed, args.missing, args.root)
+    train(args.studies, args.out, args.encoder, args.preset, args.language, args.epochs, args.seed, args.missing, args.root,
+          args.limit)  # fmt: skip
     if first_process():
         print(f"finished: {args.out}")
 

@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--encoder", metavar="RUN", help="a pretrained KeepFIT whose image encoder is gone on with [a random one]")
     c.add_argument("--preset", choices=("mini", "paper"), default="mini", help="size of the writer and how it learns")
     c.add_argument("--language", choices=("en", "zh"), default="en", help="of the reports")
+    c.add_argument("--limit", type=int, help="words (zh: characters) a report at most; what is longer is cut and counted [90]")
     c.add_argument("--epochs", type=int, help="passes over the train studies [preset]")
     c.add_argument("--seed", type=whole_number, default=0, help="seed of everything random")
     c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a picture that is not there")

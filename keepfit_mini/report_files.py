@@ -30,15 +30,15 @@ SIZES = {"mini": (ReportConfig(), ReportTraining()), "paper": (PAPER, PUBLISHED)
 
 def train(
     annotation: Path, out: Path, encoder: str | None = None, preset: str = "mini", language: str = "en",
-    epochs: int | None = None, seed: int = 0, missing: str = "refuse", root: Path | None = None,
+    epochs: int | None = None, seed: int = 0, missing: str = "refuse", root: Path | None = None, limit: int | None = None,
 ) -> ReportModel:  # fmt: skip
     """Studies of an annotation -> a run folder that writes reports; encoder: a pretrained KeepFIT to begin with."""
     config, training = SIZES[preset]
+    config = dataclasses.replace(config, language=language, limit=config.limit if limit is None else limit)
     keepfit = KeepFIT.from_pretrained(encoder) if encoder else None
     model_config = None if encoder else PRESETS[preset][0]
     return train_reports(
-        read_studies(annotation, root, missing, language), out, keepfit, model_config,
-        dataclasses.replace(config, language=language),
+        read_studies(annotation, root, missing, language), out, keepfit, model_config, config,
         dataclasses.replace(training, seed=seed, epochs=training.epochs if epochs is None else epochs),
     )  # fmt: skip
 

@@ -170,7 +170,8 @@ def train_reports(
     accelerator = Accelerator(mixed_precision=training.mixed_precision)
     speak = progress and accelerator.is_main_process
     if speak and (cut := sum(one.cut for one in sets.values())):
-        print(f"{cut} reports are longer than {config.limit} words: cut there")
+        unit = "characters" if config.language == "zh" else "words"
+        print(f"{cut} of {sum(map(len, texts.values()))} reports are longer than {config.limit} {unit}: cut there (see --limit)")
     loaders = {
         split: DataLoader(one, training.batch_size, shuffle=split == "train", collate_fn=collate,
                           generator=torch.Generator().manual_seed(training.seed))  # fmt: skip

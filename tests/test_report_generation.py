@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -200,9 +201,12 @@ def test_pictures_named_one_by_one_are_one_study(tmp_path):
 
 def test_train_reports_by_command(drawn_studies, tmp_path, capsys):
     command = ["train-reports", "--studies", str(drawn_studies["annotation"]), "--language", "zh", "--epochs", "1", "--out"]
-    assert main([*command, str(tmp_path / "zh")]) == 0
-    assert f"finished: {tmp_path / 'zh'}" in capsys.readouterr().out
-    assert ReportModel.load(tmp_path / "zh").config.language == "zh"
+    assert main([*command, str(tmp_path / "zh"), "--limit", "60"]) == 0
+    out = capsys.readouterr().out
+    assert f"finished: {tmp_path / 'zh'}" in out and re.search(r"[1-9]\d* of \d+ reports are longer than 60 characters", out)
+    assert ReportModel.load(tmp_path / "zh").config.language == "zh" and ReportModel.load(tmp_path / "zh").config.limit == 60
+    assert main([*command, str(tmp_path / "none"), "--limit", "0"]) == 2
+    assert "limit is 0" in capsys.readouterr().err and not (tmp_path / "none").exists()
     assert main([*command, str(tmp_path / "zh")]) == 2
     assert "exists already" in capsys.readouterr().err.splitlines()[-1]
 
