@@ -10,6 +10,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml
+	@echo "installing into $(VENV), once: PyTorch and its neighbours, about 6 GB, some minutes"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable ".[dev,notebooks,cpu,ocr,translate]"
 	@touch $@

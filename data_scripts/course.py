@@ -20,8 +20,11 @@ import shutil
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -34,6 +37,7 @@ from student_versions import mistakes, student
 
 from keepfit_mini.config import InputError, script, write_aside
 from keepfit_mini.course import usable_cores
+from keepfit_mini.memory import tree_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"
@@ -48,7 +52,7 @@ HERE = [folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "kee
 sys.path[:0] = [str(folder) for folder in HERE[:1]]  # a clone works without being installed
 if "google.colab" in sys.modules and not getattr(util.find_spec("keepfit_mini"), "origin", None):
     Path("kept.txt").write_text("".join(f"{name}=={metadata.version(name)}\n" for name in ("torch", "torchvision", "numpy")))
-    %pip install --quiet --constraint kept.txt "keepfit_mini[cpu,notebooks] @ git+{ADDRESS}"
+    %pip install --quiet --constraint kept.txt "keepfit_mini[cpu] @ git+{ADDRESS}"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is fetched; set before the package is imported
 try:
     import matplotlib.pyplot as plt
@@ -121,7 +125,7 @@ def needs(times: dict) -> str:
         f"**Needs** on two CPU cores: {in_minutes(times.get('minutes_two_cores'))}, with `KEEPFIT_FAST=1` "
         f"{in_minutes(times.get('minutes_fast'))}; on a T4: {in_minutes(times.get('t4_minutes'))}; "
         f"memory: {f'{memory / 1000:.1f} GB' if memory else 'not measured'}; "
-        f"downloads: {f'{downloads} MB' if downloads else 'none'}."
+        f"downloads: {f'{downloads} MB' if downloads else 'none'} after the installation."
     )
     return textwrap.fill(sentence, 130, break_on_hyphens=False, break_long_words=False)
 
@@ -129,7 +133,7 @@ def needs(times: dict) -> str:
 def with_needs(source: str, sentence: str) -> str:
     """An older sentence ends with its downloads, or with its paragraph; what follows it stays."""
     words = r"(?:(?!\n\n).)*"
-    old = re.compile(rf"^\*\*Needs\.?\*\*(?:{words}?(?:no download|downloads: [\w ]+)\.|{words})", re.S | re.M | re.I)
+    old = re.compile(rf"^\*\*Needs\.?\*\*(?:{words}?(?:no download|downloads:[\w \n]+)\.|{words})", re.S | re.M | re.I)
     if not old.search(source):
         return f"{source.rstrip()}\n\n{sentence}"
     return old.sub(lambda _: sentence, source, count=1)
@@ -192,7 +196,6 @@ def exercises(folder: Path, check: bool) -> list[str]:
 
 # ------------------------------------------------------------------------------------------------ run times
 
-PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"  # the kernel's own
 LEFT_OUT = {ROOT / name for name in ("notebooks", "exercises", "runs", "demo", "results/models", "results/data", "results/fast")}
 
 
@@ -201,16 +204,40 @@ def left_out(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name.startswith((".", "__pycache__")) or Path(folder, name) in LEFT_OUT}
 
 
+def private_mb() -> float:
+    """What this process has for itself alone (Linux only)."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
+@contextmanager
+def peak_memory(seconds: float = 1.0) -> Iterator[list[float]]:
+    """[MB]: the most that all processes below this one took together, looked at every so many seconds; what several share counts
+    once, also what they share with this one (Linux only)."""
+    peak, done = [0.0], threading.Event()
+
+    def look() -> None:
+        while not done.wait(seconds):
+            peak[0] = max(peak[0], tree_mb() - private_mb())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+
+
 def measure(path: Path, fast: bool, executed: Path | None = None) -> tuple[float, float]:
-    """Minutes and MB (peak of the kernel's resident set, without processes that it starts; Linux only) of a notebook in a fresh
-    kernel, on drawn data, in a copy of the project where nothing has run yet. executed: folder to keep it with its outputs in.
+    """Minutes and MB (peak of the kernel and all processes that it starts) of a notebook in a fresh kernel, on drawn data, in a
+    copy of the project where nothing has run yet. executed: folder to keep it with its outputs in.
     """
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "project"
         shutil.copytree(ROOT, place, ignore=left_out)
         (place / "notebooks").mkdir()
         notebook = read(path)
-        notebook.cells.append(new_code_cell(PEAK, id="peak"))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEEPFIT_")}
         if fast:
             environment["KEEPFIT_FAST"] = "1"
@@ -218,15 +245,16 @@ def measure(path: Path, fast: bool, executed: Path | None = None) -> tuple[float
         begin = time.perf_counter()
         try:
             client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, store_widget_state=False)
-            client.execute(env=environment)
+            with peak_memory() as peak:
+                client.execute(env=environment)
         except CellExecutionError as error:
             raise InputError(f"{error.ename}: {error.evalue}: mend the notebook first", path) from error
-        minutes, memory = (time.perf_counter() - begin) / 60, int(notebook.cells.pop().outputs[0].text) / 1024
+        minutes = (time.perf_counter() - begin) / 60
     if executed:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
         write_aside(executed / path.name, as_text(notebook))
-    return minutes, memory
+    return minutes, peak[0]
 
 
 def runtimes(folder: Path, numbers: list[str], fast_only: bool, executed: Path | None = None) -> None:

@@ -150,7 +150,7 @@ def train_reports(args) -> None:
 def generate_reports(args) -> None:
     from .report_files import generate
 
-    rows = generate(args.run, args.images, args.out, args.width, args.split, args.missing, args.root)
+    rows = generate(args.run, args.images, args.out, args.width, args.split, args.missing, args.root, args.block)
     for row in rows[:5]:
         print(f"{row['study']}: {row['report']}")
     print(f"{len(rows)} reports: {args.out} (a teaching model, not for clinical use)")
@@ -224,6 +224,9 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a sign that the console cannot show becomes ?
     args = parser().parse_args(arguments)
     try:
         COMMANDS[args.command](args)

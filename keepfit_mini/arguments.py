@@ -114,7 +114,8 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--limit", type=int, help="words (zh: characters) a report at most; what is longer is cut and counted [90]")
     c.add_argument("--epochs", type=int, help="passes over the train studies [preset]")
     c.add_argument("--seed", type=whole_number, default=0, help="seed of everything random")
-    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a picture that is not there")
+    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse",
+                   help="a lost or broken picture; drop decodes every picture first: slow")  # fmt: skip
     c.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder to make")
 
     c = command("generate-reports", "write reports for angiograms (not for clinical use)")
@@ -124,8 +125,11 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--root", type=Path, metavar="DIR", help="of an annotation: folder of the pictures [its own, or images in it]")
     c.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .csv, .json or .txt")
     c.add_argument("--width", type=int, default=3, help="of the beam; 1 is greedy")
+    c.add_argument("--block", type=int, metavar="N",
+                   help="no run of N words is written twice; 0: may; 3 as published [as the run was trained]")  # fmt: skip
     c.add_argument("--split", choices=("train", "val", "test"), default="test", help="of an annotation")
-    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse", help="what to do about a lost picture")
+    c.add_argument("--missing", choices=("refuse", "drop"), default="refuse",
+                   help="of an annotation: a lost or broken picture; drop decodes every picture first: slow")  # fmt: skip
 
     c = command("reproduce", "run what a table of the paper still lacks, then write it; may be interrupted and repeated")
     c.add_argument("table", metavar="TABLE", help="few-zero-shot, linear-probe, ablation, sweeps, knowledge, all; or reports")

@@ -50,7 +50,8 @@ class Exercise:
                  gives a tensor, a tensor is asked for (cells below call its methods); where an array, list and tensor do too
     mistakes     {what is wrong and why it matters: a function that makes the mistake}
     rules        where chance decides: {what is wrong and why it matters: function(result, *case) -> evidence, "" if the rule
-                 is kept}. The answer then gives only kind and shape; a seed is the last argument
+                 is kept}. The answer then gives only kind and shape, and so do the mistakes; a seed is the last argument
+    calls        rules that one call cannot show: function(student's function, result, *case) -> evidence
     tolerance    of numbers, relative and absolute
     """
 
@@ -63,6 +64,7 @@ class Exercise:
     answer: Callable
     mistakes: Mapping[str, Callable] = field(default_factory=dict)
     rules: Mapping[str, Callable[..., str]] = field(default_factory=dict)
+    calls: Mapping[str, Callable[..., str]] = field(default_factory=dict)
     tolerance: float = 1e-4
 
 
@@ -83,7 +85,8 @@ def check(exercise: str, function: Callable) -> None:
     for number, (case, result) in enumerate(zip(sought.cases, results, strict=True), 1):
         place = f"{exercise}({described(sought.answer, case)}), case {number} of {len(sought.cases)}"
         if isinstance(result, Failure):
-            raise Wrong(f"{place}: {result}") from result.error
+            lines, named = f"{place}: {result}".splitlines(), named_mistake(sought, results)
+            raise Wrong("\n".join([*lines[:2], named] if named else lines)) from result.error
         found = difference(result, sought.answer(*copy.deepcopy(case)), sought.tolerance, not sought.rules)
         if found:
             lines = [f"{place}: gave {found[0]}", f"expected {found[1]}", named_mistake(sought, results)]
@@ -91,6 +94,10 @@ def check(exercise: str, function: Callable) -> None:
         if unmoved := without_gradient(function, sought.answer, case, result):
             raise Wrong(f"{place}: the value is right, but no gradient reaches {' and '.join(unmoved)}\nThe loss moves all that "
                         "it compares, so nothing is detached: no .detach(), no .data, no no_grad().")  # fmt: skip
+        if other := other_gradient(function, sought.answer, case, result, sought.tolerance):
+            name, got, wanted = other
+            raise Wrong(f"{place}: the value is right, but not the gradient of {name}: gave {got}\nexpected {wanted}\n"
+                        "Part of the loss teaches nothing: is something detached in one of its terms?")  # fmt: skip
         if sought.rules:
             follow_rules(sought, place, function, case, result)
     print(f"right: {len(results)} cases")
@@ -133,14 +140,28 @@ def attempt(function: Callable, case: tuple) -> Any:
     return result
 
 
-def without_gradient(function: Callable, answer: Callable, case: tuple, result: Any) -> list[str]:
-    """Names of the arguments that are learnt but get no gradient of the loss; [] where the result is none to learn from."""
+def gradients(function: Callable, case: tuple, result: Any) -> dict[int, Tensor | None]:
+    """{number of an argument that is learnt: the loss's gradient, None where none comes}; {} where there is nothing to learn."""
     learnt = [i for i, value in enumerate(case) if isinstance(value, Tensor) and value.requires_grad]
     if not learnt or not getattr(result, "requires_grad", False):
-        return []
+        return {}
     given = copy.deepcopy(case)
-    gradients = torch.autograd.grad(function(*given), [given[i] for i in learnt], allow_unused=True)
-    return [names(answer, case)[i] for i, gradient in zip(learnt, gradients, strict=True) if gradient is None]
+    return dict(zip(learnt, torch.autograd.grad(function(*given), [given[i] for i in learnt], allow_unused=True), strict=True))
+
+
+def without_gradient(function: Callable, answer: Callable, case: tuple, result: Any) -> list[str]:
+    """Names of the arguments that are learnt but get no gradient of the loss; [] where the result is none to learn from."""
+    return [names(answer, case)[i] for i, gradient in gradients(function, case, result).items() if gradient is None]
+
+
+def other_gradient(function: Callable, answer: Callable, case: tuple, result: Any, tolerance: float) -> tuple | None:
+    """None, or (name, given, expected) of the first argument whose gradient is not that of the answer."""
+    given = gradients(function, case, result)
+    wanted = gradients(answer, case, result) if given else {}
+    for i, gradient in given.items():
+        if found := difference(gradient, wanted[i], tolerance):
+            return names(answer, case)[i], *found
+    return None
 
 
 def line_of(function: Callable, error: Exception) -> str:
@@ -223,22 +244,22 @@ def array(value: Any) -> np.ndarray | None:
 
 
 def named_mistake(sought: Exercise, results: Sequence) -> str:
-    """The message of the known mistake whose answers equal the student's on every case, or ""."""
+    """The message of the known mistake whose answers equal the student's on every case, or "". Of chance: in kind and shape."""
     for message, mistake in sought.mistakes.items():
         others = [attempt(mistake, case) for case in sought.cases]
-        if all(alike(*pair, sought.tolerance) for pair in zip(results, others, strict=True)):
+        if all(alike(*pair, sought.tolerance, not sought.rules) for pair in zip(results, others, strict=True)):
             return message
     return ""
 
 
-def alike(result: Any, other: Any, tolerance: float) -> bool:
+def alike(result: Any, other: Any, tolerance: float, values: bool = True) -> bool:
     if isinstance(result, Failure) or isinstance(other, Failure):
         return isinstance(result, Failure) and isinstance(other, Failure)
-    return difference(result, other, tolerance) is None
+    return difference(result, other, tolerance, values) is None
 
 
 def follow_rules(sought: Exercise, place: str, function: Callable, case: tuple, result: Any) -> None:
-    """Wrong: a rule is broken, the same seed gives something else, or another seed the same."""
+    """Wrong: a rule is broken, the same seed gives something else, another seed the same, or a rule of more calls is broken."""
     for message, broken in sought.rules.items():
         if evidence := broken(array(result), *case):
             raise Wrong(f"{place}: {evidence}\n{message}")
@@ -248,6 +269,9 @@ def follow_rules(sought: Exercise, place: str, function: Callable, case: tuple, 
     if alike(attempt(function, (*case[:-1], case[-1] + 1)), result, 0.0):
         raise Wrong(f"{place}: seeds {case[-1]} and {case[-1] + 1} gave the same answer\nThe seed is not used: five seeds would "
                     "then be one run, five times, and their spread nothing.")  # fmt: skip
+    for message, broken in sought.calls.items():
+        if evidence := broken(function, array(result), *case):
+            raise Wrong(f"{place}: {evidence}\n{message}")
 
 
 # ------------------------------------------------------------------------------------------------------------- words

@@ -61,7 +61,10 @@ STUDIES = [([{"leak", "drusen"}, {"leak"}, set()], [{"leak"}, {"leak", "atrophy"
            ([{"a", "b", "c", "d"}, {"a"}], [{"a"}, {"a", "b"}])]  # fmt: skip
 NEXT = torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.9, 0.05, 0.04, 0.01], [0.4, 0.3, 0.2, 0.1]]).log()
 BEAMS = [(torch.tensor([-0.5, -2.5, -6.0]), NEXT, 3),
-         (torch.tensor([-1.0, -1.2]), torch.tensor([[0.4, 0.35, 0.25], [0.6, 0.3, 0.1]]).log(), 2)]  # fmt: skip
+         (torch.tensor([-1.0, -1.2]), torch.tensor([[0.4, 0.35, 0.25], [0.6, 0.3, 0.1]]).log(), 2),
+         (torch.tensor([-1.6, -3.0, -0.4, -2.9]), NEXT[[0, 1, 2, 1]], 2),  # both best are of the third beam
+         (torch.tensor([-0.5]), NEXT[:1], 3),  # one beginning, as a search begins
+         (torch.tensor([-111.0, -110.0, -112.0]), NEXT, 3)]  # long reports, whose probabilities are 0 in float32
 
 REPORTS = {
     "shift": {
@@ -78,7 +81,8 @@ REPORTS = {
     "next_word_loss": {
         "title": "The loss of the next word", "notebook": "10", "minutes": 10, "difficulty": 2,
         "task": "next_word_loss(logits (N,L,W), targets (N,L), pad) -> scalar: mean cross-entropy over all targets but pad",
-        "cases": [(learnt(numbers(3, 5, 8)), TARGETS, 0), (learnt(numbers(2, 5, 9, seed=1)), TARGETS[:2] + 1, 1)],
+        "cases": [(learnt(numbers(3, 5, 8)), TARGETS, 0), (learnt(numbers(2, 5, 9, seed=1)), TARGETS[:2] + 1, 1),
+                  (learnt(numbers(3, 5, 8, seed=2)), TARGETS.where(TARGETS > 0, 3), 3)],
         "answer": word_loss,
         "mistakes": {
             "Padding is counted: short reports would mostly teach to say <pad>.": lambda x, y, pad: word_loss(x, y, -100),
@@ -86,6 +90,8 @@ REPORTS = {
             "That is the sum: it grows with the batch.": lambda x, y, pad: word_loss(x, y, pad, reduction="sum"),
             "Divided by N L, padding included: divide by the number of real words.":
                 lambda x, y, pad: word_loss(x, y, pad, reduction="sum") / y.numel(),
+            "Words before <pad> in the vocabulary are left out, here the end of each report: ask for != pad, not for > pad.":
+                lambda x, y, pad: word_loss(x, y.where(y > pad, pad), pad),
             "Shifted again: targets are the next words already, `shift` saw to that.":
                 lambda x, y, pad: word_loss(x[:, :-1], y[:, 1:], pad),
         },
@@ -118,6 +124,12 @@ REPORTS = {
                 lambda s, p, n: torch.stack([torch.arange(len(s)), p.argmax(1)], dim=1)[:n].numpy(),
             "Multiplied: logarithms are added; a product favours the unlikely.": lambda s, p, n: best_pairs(s[:, None] * p, n),
             "The beams' own scores are forgotten: a bad beginning would cost nothing.": lambda s, p, n: best_pairs(p, n),
+            "Only the first `width` beams are looked at: there may be fewer, as at the beginning, or more. Take len(scores).":
+                lambda s, p, n: best_pairs(torch.stack([s[b] + p[b] for b in range(n)]), n),
+            "Only the first two beams are looked at: a continuation of the third may be the best.":
+                lambda s, p, n: best_pairs((s[:, None] + p)[:2], n),
+            "Probabilities of long reports are 0 in float32: add logarithms, take no exp.":
+                lambda s, p, n: best_pairs((s[:, None] + p).exp(), n),
             "A log-probability plus a probability: take logarithms of both.": lambda s, p, n: best_pairs(s[:, None] + p.exp(), n),
         },
     },

@@ -28,6 +28,10 @@ def probabilities(V, W, s):
     return shares(SimpleNamespace(scale=torch.tensor(s)), V, W).clone()
 
 
+def shares_of(numbers):
+    return numbers / numbers.sum(1, keepdim=True)
+
+
 def in_bins(truth, P, bins=CALIBRATION_BINS, sure=None, rounded=np.ceil):
     """Of each bin: its share of the rows, the share that is right, the mean of `sure`, (N,), the top probability if None."""
     right, sure = P.argmax(1) == truth, P.max(1) if sure is None else sure
@@ -50,8 +54,13 @@ def without_one(truth, P, bins=CALIBRATION_BINS):
 
 
 def shots_of_each(labels, shots, seed):
-    chance, labels = np.random.default_rng(seed), np.asarray(labels)
-    return np.concatenate([chance.choice(np.flatnonzero(labels == c), shots, replace=False) for c in np.unique(labels)])
+    return shots_among(np.unique(labels), labels, shots, seed)
+
+
+def shots_among(classes, labels, shots, seed, fewer=False):
+    """fewer: of a class that has not so many rows all of them, otherwise a ValueError."""
+    chance, of_each = np.random.default_rng(seed), [np.flatnonzero(np.asarray(labels) == c) for c in classes]
+    return np.concatenate([chance.choice(rows, min(shots, len(rows)) if fewer else shots, replace=False) for rows in of_each])
 
 
 def no_row(rows, labels, shots, seed) -> str:
@@ -67,6 +76,19 @@ def uneven(rows, labels, shots, seed) -> str:
 def twice(rows, labels, shots, seed) -> str:
     values, counts = np.unique(rows, return_counts=True)
     return f"row {values[counts.argmax()]} is there {counts.max()} times" if counts.max() > 1 else ""
+
+
+def same_places(rows, labels, shots, seed) -> str:
+    """Do all classes give the same of their rows, in the same order? Asked only where they have equally many."""
+    of_each = {c: [i for i, label in enumerate(labels) if label == c] for c in sorted(set(labels))}
+    places = {tuple(own.index(row) for row in rows.tolist() if row in own) for own in of_each.values()}
+    alike = len({len(own) for own in of_each.values()}) == 1 == len(places)
+    return f"every class gave its rows number {', '.join(map(str, min(places)))}" if alike and min(places) else ""
+
+
+def in_turn(values):
+    """One-hot classes of as many shots, as if those of class 0 came first, then those of class 1, and so on."""
+    return values[values.argmax(1).argsort(stable=True)]
 
 
 def paired(a, b, test=ttest_rel):
@@ -91,6 +113,7 @@ def summing_axis(weights):
 
 # --------------------------------------------------------------------------------------------------- what the cases need
 
+OPPOSITE = unit(1, 6, seed=5) * torch.tensor([[1.0], [-1.0]])  # two pictures: cosines of 1 and of -1 with one text
 SHORT = torch.tensor([1.0, 0.7, 0.4])  # lengths of class vectors whose prompts agree, and do not
 TOP = np.array([0.5, 0.6, 0.75, 0.9, 1.0])  # .5, .75 and 1.0 are edges of four bins
 ON_EDGES = np.array([0, 1, 0, 0, 1]), np.stack([TOP, 0.6 * (1 - TOP), 0.4 * (1 - TOP)], axis=1)
@@ -104,10 +127,16 @@ def answers(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 KEYS = (unit(6, 8, seed=1), one_hot(torch.tensor([0, 0, 1, 1, 2, 2]), 3).float())
-TIP_CASES = [(unit(4, 8), *KEYS, numbers(4, 3, seed=2), 1.0, 5.0), (unit(5, 8, seed=3), *KEYS, numbers(5, 3, seed=4), 3.0, 2.0)]
+TIP_CASES = [(unit(4, 8), *KEYS, numbers(4, 3, seed=2), 1.0, 5.0), (unit(5, 8, seed=3), *KEYS, numbers(5, 3, seed=4), 3.0, 2.0),
+             (unit(2, 8, seed=5), KEYS[0][:4], one_hot(torch.tensor([2, 0, 1, 0]), 3).float(), numbers(2, 3, seed=6), 1.0, 5.0)]
 SEEDS = [([0.835, 0.842, 0.811, 0.860, 0.829], [0.801, 0.822, 0.785, 0.819, 0.806]),
          ([0.71, 0.64, 0.77, 0.69], [0.72, 0.61, 0.70, 0.70]), ([0.5, 0.6, 0.9], [0.3, 0.5, 0.6])]  # fmt: skip
 BY_CHANCE = torch.tensor([[[0.3, 0.7], [0.9, 0.8]], [[0.7, 0.3], [0.1, 0.2]]])  # over the heads; one row adds up to 1 as well
+OVER_PAIRS = torch.tensor([[[0.3, 0.6, 0.1], [0.7, 0.2, 0.1]], [[0.7, 0.1, 0.2], [0.5, 0.1, 0.4]]])  # the first sums of 0, 1 too
+OVER_PICTURES = torch.tensor([[[0.3, 0.7], [0.5, 0.1], [0.2, 0.2]], [[0.7, 0.6], [0.2, 0.3], [0.1, 0.1]]])  # those of 0, 2
+LAST_SUM = torch.tensor([[[0.3, 0.6, 0.1], [0.6, 0.2, 0.2]], [[0.6, 0.1, 0.3], [0.1, 0.1, 0.8]]])  # a later sum of 0 too
+NEAR = np.random.default_rng(0).permutation(30)  # 30 settings, .001 apart on validation
+NEAR_VAL, NEAR_TEST = (0.7 + NEAR / 1000).tolist(), np.where(NEAR == 29, 0.3, 0.8 + NEAR / 1000)  # the best is the worst on test
 
 SCORES = {
     "class_vectors": {
@@ -128,7 +157,8 @@ SCORES = {
         "title": "The zero-shot classifier", "notebook": "06", "minutes": 5, "difficulty": 1,
         "task": "probabilities(V (N,D), W (C,D), s) -> P (N,C) = softmax(s V W^T) over the classes",
         "cases": [(unit(3, 6), SHORT[:, None] * unit(3, 6, seed=1), 14.3),
-                  (unit(4, 6, seed=2), SHORT[:, None] * unit(4, 6, seed=2)[[0, 2, 3]], 100.0)],  # picture 0 is class vector 0
+                  (unit(4, 6, seed=2), SHORT[:, None] * unit(4, 6, seed=2)[[0, 2, 3]], 100.0),  # picture 0 is class vector 0
+                  (OPPOSITE, torch.stack([OPPOSITE[0], 0.98 * OPPOSITE[0], 0.95 * OPPOSITE[0]]), 100.0)],
         "answer": probabilities,
         "mistakes": {
             "s is forgotten: cosines differ by little, so all classes get nearly the same.": lambda V, W, s: (V @ W.T).softmax(1),
@@ -140,6 +170,10 @@ SCORES = {
                 lambda V, W, s: (s * V @ normalize(W, dim=1).T).softmax(1),
             "exp overflows where s is 100 (inf / inf is nan): softmax first takes the row's highest logit off.":
                 lambda V, W, s: (s * V @ W.T).exp() / (s * V @ W.T).exp().sum(1, keepdim=True),
+            "The highest logit of all pictures was taken off: exp of a picture far below is 0 (0 / 0 is nan). Take each row's.":
+                lambda V, W, s: shares_of((s * V @ W.T - (s * V @ W.T).max()).exp()),
+            "Logits are cut off, against overflow: two classes above the limit get the same. Take the row's highest logit off.":
+                lambda V, W, s: shares_of((s * V @ W.T).clamp(max=80).exp()),
         },
     },
     "aca": {
@@ -185,12 +219,22 @@ SCORES = {
     "support_set": {
         "title": "K shots of each class", "notebook": "07", "minutes": 10, "difficulty": 2,
         "task": "support_set(labels, shots, seed) -> row numbers, `shots` of each class, none twice, drawn by the seed",
-        "cases": [([0] * 30 + [1] * 12 + [2] * 6, 5, 0), ([2, 0, 1, 1, 0, 2, 2, 1, 0, 0, 0, 2, 1, 0] * 2, 7, 3)],
+        "cases": [([0] * 30 + [1] * 12 + [2] * 6, 5, 0), ([2, 0, 1, 1, 0, 2, 2, 1, 0, 0, 0, 2, 1, 0] * 2, 7, 3),
+                  ([0, 2, 2, 0, 2] * 6, 5, 1), ([4, 1, 1, 4] * 10, 6, 2)],
         "answer": shots_of_each,
+        "mistakes": {
+            "The classes are those in labels, here not 0, 1, 2: a part of the data may lack one. Take set(labels).":
+                lambda labels, shots, seed: shots_among(range(3), labels, shots, seed, fewer=True),
+            "How many classes there are does not say which: numbers may be missing. Take set(labels), not range(len(...)).":
+                lambda labels, shots, seed: shots_among(range(len(set(labels))), labels, shots, seed, fewer=True),
+            "A class without a row was asked for: the classes are those in labels, not 0, 1, 2. Take set(labels).":
+                lambda labels, shots, seed: shots_among(range(3), labels, shots, seed),
+        },
         "rules": {
             "Rows are counted from 0 to len(labels) - 1.": no_row,
             "Shots are counted per class: drawn from all rows, a rare disease may get none.": uneven,
             "A row twice is drawn with replacement: five shots would then be fewer pictures than five.": twice,
+            "The generator begins anew for each class, so the draws are one draw. Make it once, before the loop.": same_places,
         },
     },
     "tip_adapter": {
@@ -208,6 +252,8 @@ SCORES = {
             "alpha is forgotten: it weighs the shots against the texts.": lambda x, K, Y, z, a, b: z + recalled(x @ K.T, Y, b),
             "The zero-shot logits are missing: five shots must know everything.":
                 lambda x, K, Y, z, a, b: a * recalled(x @ K.T, Y, b),
+            "The class of a shot was taken from its place among the shots: they come in any order, values says which class.":
+                lambda x, K, Y, z, a, b: z + a * recalled(x @ K.T, in_turn(Y), b),
             "The values are class numbers, not one-hot: class 2 then counts twice class 1, and class 0 nothing.":
                 lambda x, K, Y, z, a, b: z + a * recalled(x @ K.T, Y.argmax(1, keepdim=True).float(), b),
         },
@@ -216,13 +262,17 @@ SCORES = {
         "title": "Choose before you look", "notebook": "07", "minutes": 3, "difficulty": 1,
         "task": "honest_choice(val_scores, test_scores) -> the index of the setting to report: the best on validation",
         "cases": [([0.71, 0.78, 0.74], [0.80, 0.72, 0.69]), ([0.6, 0.5, 0.55, 0.4], [0.5, 0.4, 0.7, 0.9]),
-                  ([0.3, 0.4, 0.9], [0.2, 0.9, 0.6])],
+                  ([0.3, 0.4, 0.9], [0.2, 0.9, 0.6]), (NEAR_VAL, NEAR_TEST.tolist()), (NEAR_VAL, (1.1 - NEAR_TEST).tolist())],
         "answer": lambda val_scores, test_scores: int(np.argmax(val_scores)),
         "mistakes": {
             "Chosen on the test scores: a leak. The published AMD F1 picks its threshold so, and random scores gain too.":
                 lambda val, test: int(np.argmax(test)),
             "The test scores have a say in the choice: a mean leaks too, only less.":
                 lambda val, test: int(np.argmax(np.add(val, test))),
+            "The test scores have a say in the choice: a small weight, or a rank, decides where settings are near each other.":
+                lambda val, test: int(np.argmax(np.add(val, np.multiply(test, 0.05)))),
+            "The test scores are subtracted: that too chooses with what may only be reported, and prefers what fails on test.":
+                lambda val, test: int(np.argmax(np.subtract(val, test))),
             "That is the lowest validation score: a score is no loss.": lambda val, test: int(np.argmin(val)),
         },
     },
@@ -257,13 +307,19 @@ SCORES = {
         "title": "Over which axis was the softmax?", "notebook": "09", "minutes": 5, "difficulty": 2,
         "task": "softmax_axis(weights (H,B,M)) -> 0, 1 or 2: the axis over which all weights sum to one",
         "cases": [(numbers(2, 4, 6).softmax(2),), (numbers(2, 4, 6).softmax(0),), (numbers(2, 4, 6).softmax(1),), (BY_CHANCE,),
-                  (torch.full((2, 3, 4), 0.25),)],
+                  (torch.full((2, 3, 4), 0.25),), (OVER_PAIRS,), (OVER_PICTURES,), (LAST_SUM,), (numbers(3, 3, 3).softmax(2),)],
         "answer": summing_axis,
         "mistakes": {
             "Always the last axis: so says the paper. The published code's softmax runs over the heads; measure it.": lambda w: 2,
             "Always the heads: so softmax chooses if it is not told the axis. Ours runs over the pairs; measure it.": lambda w: 0,
             "One row is not enough: by chance a row sums to one where the softmax ran over the heads. Look at all sums.":
                 lambda w: min(range(3), key=lambda axis: (abs(w.sum(axis).flatten()[0] - 1).item() > 1e-4, -axis)),
+            "The first sum of an axis is not enough: by chance it is one over the heads or pictures too. Look at all sums.":
+                lambda w: min(range(3), key=lambda axis: abs(w.sum(axis).flatten()[0] - 1).item() > 1e-4),
+            "That any sum is one is not enough: by chance one is, over the heads too. .all(), not .any().":
+                lambda w: min(range(3), key=lambda axis: bool(((w.sum(axis) - 1).abs() > 1e-4).all())),
+            "The mean of the sums is one over every axis where H = B = M: look at all sums, each must be one.":
+                lambda w: min(range(3), key=lambda axis: abs(w.sum(axis).mean() - 1).item() > 1e-4),
             "Counted from the end: write -1 as 2, as the three axes (H,B,M) are 0, 1, 2.": lambda w: summing_axis(w) - 3,
         },
     },

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -23,6 +24,11 @@ from .schedule import warmup_cosine
 
 def same(categories):
     return (soft_targets(categories) > 0).float()
+
+
+def soft_by(categories, alike):
+    Y = torch.tensor([[float(alike(a, b)) for b in categories] for a in categories])
+    return Y / Y.sum(1, keepdim=True)
 
 
 def revision_part(R, T):
@@ -60,8 +66,23 @@ def twice_in_a_pass(batches, n_expert, batch, steps, seed) -> str:
 
 
 def same_order(batches, n_expert, batch, steps, seed) -> str:
-    first, second = batches.ravel()[:n_expert].tolist(), batches.ravel()[n_expert : 2 * n_expert].tolist()
-    return "pass 2 has the order of pass 1" if first == second else ""
+    """Every pass against every one before it, also from another row on and backwards."""
+    complete = batches.size // n_expert
+    orders = batches.ravel()[: complete * n_expert].reshape(complete, n_expert).tolist()
+    for a, b in combinations(range(complete), 2):
+        begin = orders[a].index(orders[b][0])
+        on = orders[a][begin:] + orders[a][:begin]
+        if orders[b] in (on, [on[0], *on[:0:-1]]):
+            how = "" if orders[b] == orders[a] else ", rolled on" if orders[b] == on else ", backwards"
+            return f"pass {b + 1} has the order of pass {a + 1}{how}"
+    return ""
+
+
+def same_company(batches, n_expert, batch, steps, seed) -> str:
+    """Are the batches the same in all passes, whatever their order? Asked only where none is in two passes."""
+    passes_of = batches.reshape(-1, n_expert // batch, batch).tolist() if n_expert % batch == 0 else []
+    alike = len({frozenset(frozenset(rows) for rows in one) for one in passes_of}) == 1
+    return f"row {passes_of[0][0][0]} is with {', '.join(map(str, passes_of[0][0][1:]))} in every pass" if alike else ""
 
 
 # --------------------------------------------------------------------------------------------------- what the cases need
@@ -74,13 +95,17 @@ TRAINING = {
     "soft_targets": {
         "title": "Same category, positive pair", "notebook": "04", "minutes": 5, "difficulty": 1,
         "task": "soft_targets(categories: B names) -> Y (B,B): Y_ij = 1[c_i = c_j] / sum over j of 1[c_i = c_j]",
-        "cases": [(FOUR,), (["a", "b", "c"],), (["a", "a", "a", "b", "b"],)],
+        "cases": [(FOUR,), (["a", "b", "c"],), (["a", "a", "a", "b", "b"],),
+                  (["glaucoma", "suspected glaucoma", "glaucoma suspect"],)],
         "answer": soft_targets,
         "mistakes": {
             "That is the identity, CLIP's target: two cataracts of a batch would be pushed apart.": lambda c: torch.eye(len(c)),
             "Rows are not normalised: each must sum to one, or a frequent category pulls more than a rare one.": same,
             "Divided by the sum of all: each row is a distribution and sums to one.": lambda c: same(c) / same(c).sum(),
             "A softmax gives weight to other categories too: they must get exactly 0.": lambda c: same(c).softmax(1),
+            "A part of a name is not the name: a suspected glaucoma is a category of its own. Compare with ==, not with `in`.":
+                lambda c: soft_by(c, lambda a, b: a in b),
+            "Names that begin alike are not equal: compare all of both.": lambda c: soft_by(c, lambda a, b: a[0] == b[0]),
         },
     },
     "soft_clip_loss": {
@@ -153,13 +178,15 @@ TRAINING = {
         "title": "Few pairs, many steps", "notebook": "05", "minutes": 15, "difficulty": 2,
         "task": "expert_batches(n_expert, batch, steps, seed) -> steps lists of `batch` row numbers, in passes: each pass takes "
                 "every pair once, in a new order; a batch may begin in one pass and end in the next",
-        "cases": [(10, 4, 12, 0), (7, 3, 20, 1)],
+        "cases": [(10, 4, 12, 0), (11, 3, 30, 1), (12, 3, 16, 2)],
         "answer": passes,
         "rules": {
             "Rows are counted from 0 to n_expert - 1.": no_row,
             "Drawn with replacement, as published, or a pass was cut short: by chance some of the few pairs are missed.":
                 twice_in_a_pass,
             "The same order each pass: a pair always meets the same others to be told from. Shuffle anew.": same_order,
+            "Whole batches are shuffled, not rows: a pair always meets the same others to be told from. Shuffle the rows.":
+                same_company,
         },
     },
 }  # fmt: skip

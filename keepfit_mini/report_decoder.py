@@ -82,7 +82,9 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Tensor, seen: Tensor | None = None, kept: Kept | None = None) -> Tensor:
-        """kept: {} at the first word, and then what this call left in it; x then holds the new words alone."""
+        """kept: {} at the first word, and then what this call left in it; x then holds one new word (N,1,D).
+
+        ValueError: several new words, where some are kept."""
         normed = self.norms[0](x)
         keys, values = self.self_attention.keys_values(normed)
         if kept is None or "patches" not in kept:
@@ -90,6 +92,8 @@ class DecoderLayer(nn.Module):
         else:
             patches, before = kept["patches"], kept["words"]
             keys, values = torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
+        if keys.shape[2] > x.shape[1] > 1:  # is_causal counts from the first key, not from the first new word
+            raise ValueError(f"{x.shape[1]} new words, but words are kept: give one at a time")
         causal = x.shape[1] > 1  # a single new word may see everything that was kept
         if kept is not None:
             kept.update(words=(keys, values), patches=patches)
@@ -111,7 +115,7 @@ class ReportDecoder(nn.Module):
         nn.init.normal_(self.positions.weight, std=dim**-0.5)
 
     def forward(self, words: Tensor, memory: Tensor, seen: Tensor | None = None, kept: list[Kept] | None = None) -> Tensor:
-        """kept: a list of {} for each layer (nothing_kept), the same from call to call: words are then the new ones alone."""
+        """kept: a list of {} for each layer (nothing_kept), the same from call to call: words is then the next one alone (N,1)"""
         x = self.embed(words, kept[0]["words"][0].shape[2] if kept and kept[0] else 0)
         for layer, one in zip(self.layers, kept or [None] * len(self.layers), strict=True):
             x = layer(x, memory, seen, one)

@@ -72,11 +72,16 @@ def judged(written: Sequence[Finding], true: Sequence[Finding]) -> tuple[list[st
     return said, truth
 
 
+def lowered(text: str) -> str:
+    """Lower case of the same length: `lower` makes two letters of some, and all places behind would move."""
+    return "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in text)
+
+
 def marks(text: str, findings: Sequence[Finding], states: Sequence[str], language: str = "en") -> list[Mark]:
     """Which stretches of a report tell of these findings of it: a sentence, or its part where it names several.
 
     What is denied has no mark. A sentence that only goes on about a finding of another name ("it leaks") has none either."""
-    words, found_marks, text = WORDS[language], [], text.lower()
+    words, found_marks, text = WORDS[language], [], lowered(text)
     begin = 0
     for end in [*(m.end() for m in re.finditer(words["sentence"], text)), len(text)]:
         sentence = text[begin:end]
@@ -149,10 +154,10 @@ def word_place(text: str, word: str | None, language: str) -> tuple[int, int]:
             raise InputError(f"word {word[:80]!r} does not stand in the written report: give one of {text[:300]!r}")
         return starts[0], len(wanted)
     findings = read_findings(text, language)
-    named = found("finding", text.lower(), WORDS[language])
+    named = found("finding", lowered(text), WORDS[language])
     inside = marks(text, findings, ["right"] * len(findings), language)
     named = [one for one in named if any(begin <= one[0] < end for begin, end, _ in inside)] or named
-    ends = [m.end() for m in TOKEN.finditer(text.lower())]
+    ends = [m.end() for m in TOKEN.finditer(lowered(text))]
     return (next(i for i, end in enumerate(ends) if end > named[0][0]) if named else 0), 1
 
 
@@ -227,7 +232,7 @@ def map_of(
 ) -> tuple[np.ndarray, tuple[int, int], str]:
     """Maps of a word in multiples of an even share (V,h,w), where it stands in the text, and a title."""
     place, count = word_place(text, word, language)
-    spans = [m.span() for m in TOKEN.finditer(text.lower())]
+    spans = [m.span() for m in TOKEN.finditer(lowered(text))]
     shaded = spans[place][0], spans[place + count - 1][1]
     if place >= model.config.limit:
         raise InputError(f"word {text[slice(*shaded)][:80]!r} first stands at token {place + 1} of the report, beyond the "

@@ -54,7 +54,7 @@ WORDS = {
         "clause": r"[,:]|(?=;)|\band\b|(?=\bwith\b)|\bas well as\b|\bplus\b"
                   r"|(?=\b(?:without(?! (?:any |visible )?capillar)|but|while|whereas|however)\b)",
         "sentence": r"[.!?]+(?=\s|$)|\n",
-        "anew": r"\s*(?:;|but|while|whereas|however)",  # a list that "no" began is over
+        "anew": r"\s*(?:;|but|while|whereas|however)|.*\bthere (?:is|are)\b",  # a list that "no" began is over
         "noun": r"leakage|extravasation",
         "back": r"\b(?:they|these|those|it|this)\b",
     },
@@ -79,7 +79,7 @@ WORDS = {
               "(?!(?:明显)?(?:扩大|增大|变化|改变|增强|扩散))",
         "clause": "[，,：:]|(?=[；;])|(?<!不)伴|并|(?=但|而)",
         "sentence": "[。！？!?]+|\\n",
-        "anew": r"\s*(?:[；;但而]|可见|见|有)",
+        "anew": r"\s*(?:[；;但而]|可见|见|有)|.*(?<![未不])(?:可见|见有)",
         "noun": "渗漏(?!的)|外渗(?!的)",
         "back": "其(?!余)|该",
     },
@@ -127,16 +127,17 @@ def found(kind: str, text: str, words: dict) -> list[tuple[int, int, str]]:
 
 def mentions_in(sentence: str, words: dict) -> Iterator[Mention]:
     """A sentence -> its mentions. A clause without a finding tells of the one before it, or else of the one to come."""
-    last, waiting, denied = None, {}, False
+    last, waiting, denied, ended = None, {}, False, False
     for clause in re.split(words["clause"], sentence):
         named = found("finding", clause, words)
         rest = clause
         for begin, end, _ in named:  # "without capillaries" is a finding: its "without" denies nothing
             rest = rest[:begin] + "#" * (end - begin) + rest[end:]
         says = {kind: [name for _, _, name in found(kind, rest, words)] for kind in ("severity", "place")}
-        if re.match(words["anew"], clause) or any(says.values()):
+        if re.match(words["anew"], clause) or says["severity"] or ended:
             denied = False
         denied = denied or bool(re.search(words["no"], rest))
+        ended = denied and bool(says["place"])  # "no leakage or staining at the disc": the place ends the list that "no" began
         if denied and named:
             if last is not None and not last.place and says["place"]:  # "microaneurysms without leakage in the macula"
                 last = replace(last, place=says["place"][0])

@@ -37,17 +37,22 @@ from .trainer import pretrain
 # variant of pretraining -> its name in the table; "none": the encoder begins at random
 PRETRAINED = {"none": "no pretraining", "public-only": "FFA reports", "revision+mixed": "FFA reports + atlas (KeepFIT)"}
 CONTROL = "shuffled reports"  # KeepFIT's encoder, a writer of others' reports
+PAIRS = {
+    "KeepFIT minus FFA reports": ("revision+mixed", "public-only"),
+    "KeepFIT minus no pretraining": ("revision+mixed", "none"),
+    "FFA reports minus no pretraining": ("public-only", "none"),
+}
 PAPER = {"FFA-IR": (0.321, 0.211, 0.154, 0.122, 0.198, 0.268, 0.283),
          "FFA-IR + MM": (0.363, 0.244, 0.171, 0.127, 0.149, 0.302, 0.314)}  # fmt: skip
 CLINICAL = tuple(f"{kind}_{what}" for kind in ("finding", "place", "severity", "exact") for what in ("precision", "recall"))
-CHECKS = ("another_patient_finding_f1", "all_listed_finding_f1", "all_listed_exact_f1", "beam_log_likelihood",
-          "greedy_log_likelihood", "beam_worse")  # fmt: skip
+CHECKS = ("another_patient_finding_f1", "all_listed_finding_f1", "all_listed_exact_f1", "different_reports",
+          "beam_log_likelihood", "greedy_log_likelihood", "beam_worse")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
     """How much is drawn and learned. Half of what a good writer gets (train-reports on 3,000 studies): pretraining can only
-    matter where reports are scarce, and fifteen runs shall fit into two hours on two cores."""
+    matter where reports are scarce, and sixteen runs shall fit into three hours on two cores."""
 
     studies: int = 1500
     pixels: int = 64
@@ -84,7 +89,8 @@ def reproduce_reports(
             row = {"variant": variant, "seed": seed, **one_run(variant, seed, size, out, progress), "settings": settings}
             write_aside(file, json.dumps(row, ensure_ascii=False, indent=1) + "\n")
         rows.append({name: value for name, value in row.items() if name not in ("settings", "examples")})
-    write_aside(out / "reports.json", json.dumps({"rows": rows, "differences": differences(rows)}, indent=1) + "\n")
+    changes = {name: differences(rows, *pair) for name, pair in PAIRS.items()}
+    write_aside(out / "reports.json", json.dumps({"rows": rows, "differences": changes}, indent=1) + "\n")
     write_aside(out / "reports.md", page(rows, size))
     return rows
 
@@ -147,6 +153,7 @@ def measured(model: ReportModel, test: list[Study], progress: bool) -> dict:
     likely = [[mean_log_likelihood(report) for report in found] for found in (beam, greedy)]
     row |= {
         "another_patient_finding_f1": clinical_score([read_findings(text) for text in swapped], true)["finding_f1"],
+        "different_reports": len(set(texts)),
         "all_listed_finding_f1": listed["finding_f1"], "all_listed_exact_f1": listed["exact_f1"],
         "beam_log_likelihood": mean(likely[0]), "greedy_log_likelihood": mean(likely[1]),
         "beam_worse": sum(b < g - 1e-6 for b, g in zip(*likely, strict=True)),
@@ -173,13 +180,13 @@ def cache_speedup(model: ReportModel, images: Sequence) -> float:
 # --------------------------------------------------------------------------------------------------------------- the table
 
 
-def differences(rows: list[dict]) -> dict[str, dict]:
-    """metric -> KeepFIT minus FFA reports alone, paired by seed: mean, 95% interval (Student's t over seeds), by seed."""
+def differences(rows: list[dict], more: str = "revision+mixed", less: str = "public-only") -> dict[str, dict]:
+    """metric -> score of `more` minus that of `less`, paired by seed: mean, 95% interval (Student's t over seeds), by seed."""
     by = {(row["variant"], row["seed"]): row for row in rows}
-    seeds = sorted(seed for variant, seed in by if variant == "revision+mixed" and ("public-only", seed) in by)
+    seeds = sorted(seed for variant, seed in by if variant == more and (less, seed) in by)
     found = {}
     for metric in (*SCORES, *CLINICAL):
-        each = [by["revision+mixed", seed][metric] - by["public-only", seed][metric] for seed in seeds]
+        each = [by[more, seed][metric] - by[less, seed][metric] for seed in seeds]
         one = {"effect": round(mean(each), 5), "by_seed": [round(value, 5) for value in each]}
         if len(each) > 1:
             half = student.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5
@@ -191,14 +198,33 @@ def differences(rows: list[dict]) -> dict[str, dict]:
 def in_short(found: dict) -> str:
     """reports.json -> README's table: a pretraining a row, and what the atlas changes, paired by seed."""
     shown = {"finding_precision": "findings: precision", "finding_recall": "recall", "exact_precision": "with place and severity",
-             "exact_recall": "recall", "bleu4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider": "CIDEr"}  # fmt: skip
+             "exact_recall": "recall", "bleu4": "BLEU-4", "meteor": "METEOR, no synonyms", "rouge_l": "ROUGE-L",
+             "cider": "CIDEr"}  # fmt: skip
     lines = []
     for variant in (*PRETRAINED, CONTROL):
         mine = [row for row in found["rows"] if row["variant"] == variant]
         lines.append([PRETRAINED.get(variant, CONTROL), str(len(mine)), *(spread([row[name] for row in mine]) for name in shown)])
-    changes = [interval_of(found["differences"][name]) for name in shown]
-    lines.append(["*KeepFIT minus FFA reports, 95% interval*", "", *changes])
+    for pair, changes in found["differences"].items():
+        lines.append([f"*{pair}*", "", *(interval_of(changes[name]) for name in shown)])
     return markdown(["image encoder pretrained on", "seeds", *shown.values()], lines)
+
+
+def writers_in_short(found: dict) -> str:
+    """report_writers.json (of data_scripts/report_writers.py) -> README's table: an arm a row, mean ± deviation over seeds."""
+    names = {"en": "the defaults", "zh": "in Chinese, at most 120 characters",
+             "words only": "words alone, no findings asked (as published), 24 epochs",
+             "mean": "mean of the views (as published)", "block 3": "the defaults' writer, no trigram twice (as published)",
+             "no late": "the defaults' writer, studies without their late frame"}  # fmt: skip
+    shown = {"finding_precision": "findings: precision", "finding_recall": "recall", "exact_precision": "with place and severity",
+             "exact_recall": "recall"}  # fmt: skip
+    lines = []
+    for split in ("val", "test"):
+        for arm, name in names.items():
+            mine = [row for row in found["rows"] if row["arm"] == arm and split in row]
+            if mine:
+                seeds = " ".join(str(row["seed"]) for row in mine)
+                lines.append([split, name, seeds, *(spread([row[split][metric] for row in mine]) for metric in shown)])
+    return markdown(["studies", "writer", "seeds", *shown.values()], lines)
 
 
 def interval_of(change: dict) -> str:
@@ -209,7 +235,8 @@ def interval_of(change: dict) -> str:
 
 def page(rows: list[dict], size: Size) -> str:
     """DIR/reports.md."""
-    seeds, found, changes = len({row["seed"] for row in rows}), differences(rows), []
+    seeds, found = len({row["seed"] for row in rows}), [differences(rows, *pair) for pair in PAIRS.values()]
+    tested = next(row["test_studies"] for row in rows)
 
     def table(metrics: Sequence[str], paper: dict[str, Sequence[float]]) -> str:
         lines = []
@@ -219,18 +246,21 @@ def page(rows: list[dict], size: Size) -> str:
         lines += [[f"*paper: {name}*", *(spread([value]) for value in values)] for name, values in paper.items()]
         return markdown(["pretraining", *metrics], lines)
 
-    for metric in (*SCORES, *CLINICAL):
-        changes.append([metric, interval_of(found[metric])])
-    checks = [[name.replace("_", " "), spread([row[name] for row in rows if row["variant"] == "revision+mixed"])]
+    changes = [[metric, *(interval_of(one[metric]) for one in found)] for metric in (*SCORES, *CLINICAL)]
+    asked = {name: [row for row in rows if row["variant"] == name] for name in ("revision+mixed", CONTROL)}
+    checks = [[name.replace("_", " "), *(spread([row[name] for row in mine]) for mine in asked.values())]
               for name in (*CHECKS, "cache_speedup", "train_seconds")]  # fmt: skip
     return "\n".join([
         "# Reports of angiograms, with and without expert pretraining (table 2b of the paper)", "",
         f"Drawn angiogram studies: {size.studies} a seed, a tenth of them tested; seeds: {seeds}; mean ± standard deviation.",
-        "Unlike the paper's, each writer is also asked which findings the training reports name (report_tags.py).",
+        "Unlike the paper's, each writer is also asked which findings the training reports name (report_tags.py), sees its views",
+        "one by one instead of their mean, and may write a trigram twice.",
         METEOR_NOTE, "The paper's rows are another model on FFA-IR: they stand here for the pattern, not for the size.", "",
         table(SCORES, PAPER), "", "Findings read back from the written reports (report_findings.py):", "",
         table(CLINICAL, {}), "",
-        "KeepFIT minus FFA reports alone, paired by seed, 95% interval over seeds:", "",
-        markdown(["metric", "difference"], changes), "",
-        markdown(["of KeepFIT's writer", "value"], checks), "",
+        f"Differences paired by seed, 95% intervals over seeds; of {len(changes)} intervals, one or two may miss by chance:", "",
+        markdown(["metric", *PAIRS], changes), "",
+        f"Checks on the {tested} test studies of a seed. Different reports: how many the writer has; from shuffled reports it",
+        "learns to write nearly the same for everyone. Beam worse: studies whose beam search ended below the greedy report.", "",
+        markdown(["", "KeepFIT's writer", CONTROL], checks), "",
     ])  # fmt: skip

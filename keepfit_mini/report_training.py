@@ -12,6 +12,7 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from .model import KeepFIT
 from .report_findings import read_findings
 from .report_generation import ReportConfig, ReportModel, chosen_views, read_views, start_from
 from .report_tags import tag_loss, tags_of
-from .report_vocabulary import PAD, Vocabulary
+from .report_vocabulary import PAD, UNKNOWN, Vocabulary
 from .resized import ResizedPictures
 from .schedule import warmup_cosine
 from .studies import Study
@@ -41,11 +42,17 @@ class ReportTraining:
     """How it learns; as published: 15 epochs, batch 16, Adam at 1e-4, at 5e-5 in the image encoder (PUBLISHED).
 
     The defaults are for the small model on two cores.
-    tag_weight  of the loss over the findings that the report names (report_tags.py), 0 as published. It is a sum over
-                50 tags beside a mean over words: at 1 it is most of the loss at first
-    augment     the train studies' pictures are moved and brightened a little, all views of a study alike; never flipped:
-                reports name the side
-    shuffle     each study learns another one's report (a control: nothing of the pictures can be learned)
+    lr               highest learning rate of all but the image encoder, whose own is visual_lr; both end in a cosine to 0
+    warmup_epochs    over which the learning rates rise at first, in epochs (0.5: half of one)
+    clip_norm        a longer gradient is shortened to this length (L2 norm over all weights)
+    tag_weight       of the loss over the findings that the report names (report_tags.py), 0 as published. It is a sum over
+                     50 tags beside a mean over words: at 1 it is most of the loss at first
+    augment          the train studies' pictures are moved and brightened a little, all views of a study alike; never flipped:
+                     reports name the side
+    shuffle          each study learns another one's report (a control: nothing of the pictures can be learned)
+    mixed_precision  "no", "fp16" or "bf16", as Accelerate takes it
+    cache_gb         disk for resized pictures in GB (10^9 bytes), half for train and half for val; 0: files are read every epoch
+    InputError: a number out of its range, or of another type.
     """
 
     epochs: int = 16
@@ -83,14 +90,22 @@ MOVE = v2.Compose([v2.RandomAffine(degrees=4, translate=(0.06, 0.06), scale=(0.9
 
 
 class StudyReports(Dataset):
-    """Number -> {"pixels" (V,3,S,S) uint8, "words" (L,), "tags" (F,)} of one study; resized pictures are kept on disk."""
+    """Number -> {"pixels" (V,3,S,S) uint8, "words" (L,), "tags" (F,)} of one study; resized pictures are kept on disk.
+
+    cache    bytes of disk for them          cut      number of reports that are longer than the limit
+    unknown  share of the reports' words, up to the limit, that are not in the vocabulary
+    thinned  number of studies with more pictures than config.views: as many are read, evenly spaced
+    """
 
     def __init__(self, studies: list[Study], reports: list[str], model: ReportModel, cache: float, augment: bool = False):
         self.images = [chosen_views(study.images, model.config.views) for study in studies]
+        self.thinned = sum(1 for study in studies if len(study.images) > model.config.views)
         encoded = [model.vocabulary.encode(report, model.config.limit) for report in reports]
         self.words = [torch.tensor(words) for words, _ in encoded]
         self.tags = [tags_of(read_findings(report, model.config.language)) for report in reports]
-        self.cut = sum(1 for _, beyond in encoded if beyond)  # reports that are longer than the limit
+        self.cut = sum(1 for _, beyond in encoded if beyond)
+        numbers = [number for words, _ in encoded for number in words[1:-1]]  # without BEGIN and END
+        self.unknown = numbers.count(UNKNOWN) / max(1, len(numbers))
         self.size, self.augment = model.model_config.image_size, augment
         self.begin = np.cumsum([0, *map(len, self.images)])
         self.resized = ResizedPictures(int(self.begin[-1]), self.size, cache)
@@ -107,6 +122,12 @@ class StudyReports(Dataset):
                 self.resized.put(row, pixels)
         pixels = torch.stack(known)
         return {"pixels": MOVE(pixels) if self.augment else pixels, "words": self.words[i], "tags": self.tags[i]}
+
+
+def say_thinned(studies: Sequence[Sequence[Path]], views: int) -> None:
+    """One line if some of the studies, each its pictures, have more of them than are read."""
+    if many := sum(1 for images in studies if len(images) > views):
+        print(f"{many} of {len(studies)} studies have more than {views} pictures: {views} of each are read, evenly spaced")
 
 
 def collate(items: list[dict[str, Tensor]]) -> dict:
@@ -139,8 +160,10 @@ def train_reports(
 
     encoder       a pretrained KeepFIT whose image encoder is gone on with; None: one of model_config, random where that
                   names no weights
-    `out` holds config.json, vocabulary.json, metrics.jsonl, model.safetensors. InputError: no train or val study, a study
-    without a report or pictures, `out` not empty.
+    `out` holds config.json, vocabulary.json, metrics.jsonl, model.safetensors. Ctrl-C after the first epoch: `out` is completed
+    with the best so far, before KeyboardInterrupt goes on; in it, or after any other error, nothing is left.
+    InputError: no train or val study, a study without a report or pictures, more than half of a split's words not in the
+    vocabulary (another language?), a picture that does not decode, a loss that is no number, `out` not empty.
     """
     out, config, training = Path(out), config or ReportConfig(), training or ReportTraining()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -169,9 +192,18 @@ def train_reports(
     }
     accelerator = Accelerator(mixed_precision=training.mixed_precision)
     speak = progress and accelerator.is_main_process
+    for split, one in sets.items():
+        if one.unknown > 0.5:
+            why = {"train": f"are seen fewer than {config.min_count} times: give more reports, or a lower min_count",
+                   "val": "are not in the vocabulary of the train reports: is it another language? give one to both"}  # fmt: skip
+            raise InputError(f"more than half of the words of the {split} reports {why[split]}")
+        if speak and one.unknown > 0.1:
+            print(f"{one.unknown:.0%} of the words of the {split} reports are not in the vocabulary: they are never written")
     if speak and (cut := sum(one.cut for one in sets.values())):
         unit = "characters" if config.language == "zh" else "words"
         print(f"{cut} of {sum(map(len, texts.values()))} reports are longer than {config.limit} {unit}: cut there (see --limit)")
+    if speak:
+        say_thinned([study.images for part in parts.values() for study in part], config.views)
     loaders = {
         split: DataLoader(one, training.batch_size, shuffle=split == "train", collate_fn=collate,
                           generator=torch.Generator().manual_seed(training.seed))  # fmt: skip
@@ -182,9 +214,12 @@ def train_reports(
     others = [p for name, p in model.named_parameters() if not name.startswith("image_encoder.")]
     groups = [{"params": [p for p in visual if p.requires_grad], "lr": training.visual_lr}, {"params": others, "lr": training.lr}]
     optimizer = torch.optim.Adam([group for group in groups if group["params"]], fused=True)
-    schedule = warmup_cosine(optimizer, len(loaders["train"]), training.warmup_epochs, training.epochs)
-    wrapped, optimizer, *prepared = accelerator.prepare(model, optimizer, *loaders.values())
-    train_loader, val_loader = prepared
+    train_loader, val_loader = accelerator.prepare(*loaders.values())
+    schedule = warmup_cosine(optimizer, len(train_loader), training.warmup_epochs, training.epochs)  # steps of this process
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    about = {"training": dataclasses.asdict(training)}
+    for name, count in (("reports_cut", "cut"), ("words_unknown", "unknown"), ("studies_thinned", "thinned")):
+        about[name] = {split: getattr(one, count) for split, one in sets.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent)) if first_process() else None
     best, lines, begin = float("inf"), [], time.perf_counter()
@@ -204,17 +239,21 @@ def train_reports(
                 total, tag_total = total + loss.item(), tag_total + of_tags.item()
                 bar.set_postfix(loss=f"{total / step:.3f}", val=f"{best:.3f}", refresh=False)
             val, val_tags = mean_losses(wrapped, val_loader, accelerator)
-            lines.append({"epoch": epoch, "loss": total / step, "tag_loss": tag_total / step, "val_loss": val,
-                          "val_tag_loss": val_tags, "seconds": time.perf_counter() - begin})  # fmt: skip
             if val < best:
-                best = val
                 if folder is not None:
                     accelerator.unwrap_model(wrapped).save(folder)
+                best = val
+            lines.append({"epoch": epoch, "loss": total / step, "tag_loss": tag_total / step, "val_loss": val,
+                          "val_tag_loss": val_tags, "seconds": time.perf_counter() - begin})  # fmt: skip
         accelerator.wait_for_everyone()
         if folder is not None:
-            cut = {split: one.cut for split, one in sets.items()}
-            finish(folder, out, {"training": dataclasses.asdict(training), "reports_cut": cut}, lines)
+            finish(folder, out, about, lines)
         accelerator.wait_for_everyone()
+    except KeyboardInterrupt:
+        if folder is not None and folder.is_dir() and best < float("inf") and lines:
+            finish(folder, out, about, lines)
+            print(f"stopped: {out} keeps the best of {len(lines)} epoch{'s' if len(lines) > 1 else ''}")
+        raise
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -223,6 +262,8 @@ def train_reports(
 
 def finish(folder: Path, out: Path, about: dict, lines: list[dict]) -> None:
     """Complete the run folder and put it where it was asked for."""
+    for part in folder.glob("*.part"):  # of a save that Ctrl-C stopped
+        part.unlink()
     write_aside(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     saved = json.loads((folder / "config.json").read_text())
     write_aside(folder / "config.json", json.dumps({**saved, **about, "versions": versions()}, indent=2) + "\n")

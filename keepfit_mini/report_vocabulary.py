@@ -40,11 +40,12 @@ def wide(character: str) -> bool:
 
 
 class Vocabulary:
-    """Token <-> number. The first four are PAD, BEGIN, END, UNKNOWN."""
+    """Token <-> number. The first four are PAD, BEGIN, END, UNKNOWN. InputError: they are not, a token twice or no text."""
 
     def __init__(self, words: Sequence[str]):
-        if tuple(words[:4]) != SPECIAL or len(set(words)) < len(words):
-            raise InputError(f"not a vocabulary: it begins with {', '.join(SPECIAL)} and has no token twice")
+        texts = all(isinstance(word, str) and word for word in words)
+        if not texts or tuple(words[:4]) != SPECIAL or len(set(words)) < len(words):
+            raise InputError(f"not a vocabulary: it is a list of texts, begins with {', '.join(SPECIAL)} and has no token twice")
         self.words = list(words)
         self.numbers = {word: number for number, word in enumerate(self.words)}
 

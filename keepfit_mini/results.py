@@ -275,8 +275,15 @@ def reports_table(folder: Path, _: Runs) -> str:
     return in_short(_read(folder / "reports.json"))
 
 
+def writers_table(folder: Path, _: Runs) -> str:
+    """How good a writer of reports is, by seed and by what is left out."""
+    from .report_table import writers_in_short
+
+    return writers_in_short(_read(folder / "report_writers.json"))
+
+
 TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table,
-          "course": course_table, "reports": reports_table}  # fmt: skip
+          "course": course_table, "reports": reports_table, "writers": writers_table}  # fmt: skip
 
 
 def rendered(readme: Path) -> str:

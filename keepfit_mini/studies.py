@@ -21,7 +21,7 @@ import pandas as pd
 from .config import InputError
 from .manifests import literal_list, picture_paths
 from .phantom import Finding
-from .pictures import UNREADABLE, open_picture
+from .pictures import UNREADABLE, open_picture, read_picture
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 # What a case's fields are called, in lower case.
@@ -33,6 +33,7 @@ FIELDS = {
     "findings": ("findings",),
     "phases": ("phases",),
 }
+NAMED = 5  # so many studies that are left out are named on standard error, the others counted
 
 
 @dataclass(frozen=True)
@@ -70,25 +71,32 @@ class Studies(list):
 
 
 def read_studies(
-    annotation: str | Path, images: str | Path | None = None, missing: str = "refuse", language: str | None = "en"
-) -> Studies:
+    annotation: str | Path, images: str | Path | None = None, missing: str = "refuse", language: str | None = "en",
+    split: str | None = None,
+) -> Studies:  # fmt: skip
     """Annotation JSON -> Studies in the file's order.
 
     images    folder that Image_path starts from; None: the annotation's own, or `images` in it if they lie there
-    missing   a picture that is not there or whose header does not decode: "refuse", or "drop": it is left out and counted, and
-              its study too if it has no other
-    language  "en" or "zh": a study whose report in it is empty is named on standard error, left out and counted; None: a study
-              needs no report (one is to be written). A report without a letter or a digit is empty
-    A picture outside `images` (and outside KEEPFIT_DATA) is always refused. Of a picture the header is read, not the pixels.
+    missing   a picture that is not there or does not decode: "refuse", by its header alone, the pixels are not read; or "drop":
+              each picture is decoded wholly (slow: as long as an epoch's reading), and one that is cut off is left out and
+              counted too, and its study if it has no other
+    language  "en" or "zh": a study whose report in it is empty is left out and counted, the first five are named on standard
+              error; None: a study needs no report (one is to be written). A report without a letter or a digit is empty
+    split     "train", "val" or "test": the other cases' pictures and reports are not looked at; None: all
+    A picture outside `images` (and outside KEEPFIT_DATA) is always refused.
     InputError: no JSON or not in this layout, no study, a case twice, no picture in a case, ...; names file, case and mend.
     """
     annotation, found = Path(annotation), Studies()
     if missing not in ("refuse", "drop") or language not in ("en", "zh", None):
         raise InputError(f"read_studies: missing {missing!r} must be refuse or drop, language {language!r} en, zh or None")
-    table = cases(annotation)
+    if split not in (None, *SPLITS.values()):
+        raise InputError(f"read_studies: split {split!r} must be train, val, test or None")
+    table = [one for one in cases(annotation) if split in (None, one[0])]
+    if not table:
+        raise InputError(f"has no study of the {split} split: give --split another", annotation)
     names = [image_names(fields["images"], annotation, case) for _, case, fields in table]
     folder = folder_of(names, annotation, images)
-    for (split, case, fields), pictures in zip(table, names, strict=True):
+    for (part, case, fields), pictures in zip(table, names, strict=True):
         reports = {name: text_of(fields[name], annotation, case) for name in ("report", "report_zh")}
         if language and not reports["report" if language == "en" else "report_zh"]:
             leave_out(found.left_out, case, f"its report ({language}) has no word")
@@ -103,7 +111,7 @@ def read_studies(
             continue
         phases = tuple(phase for i, phase in enumerate(phases) if i not in bad)
         findings = findings_of(fields["findings"], annotation, case)
-        found.append(Study(case, paths, split=split, findings=findings, phases=phases, **reports))
+        found.append(Study(case, paths, split=part, findings=findings, phases=phases, **reports))
     for what, count in (("studies", len(found.left_out)), ("pictures", len(found.left_out_views))):
         if count:
             print(f"left out of {annotation}: {count} {what}", file=sys.stderr)
@@ -117,7 +125,8 @@ def unfit(annotation: Path, case: object, what: str) -> InputError:
 
 
 def leave_out(left_out: list[tuple[str, str]], case: str, reason: str) -> None:
-    print(f"passed over: study {case[:80]!r}: {reason}", file=sys.stderr)
+    if len(left_out) < NAMED:
+        print(f"passed over: study {case[:80]!r}: {reason}", file=sys.stderr)
     left_out.append((case, reason))
 
 
@@ -229,7 +238,7 @@ def folder_of(names: Sequence[Sequence[str]], annotation: Path, images: str | Pa
 def views(
     names: Sequence[str], folder: Path, annotation: Path, case: str, missing: str
 ) -> tuple[tuple[Path, ...], dict[int, str]]:
-    """A case's pictures -> paths that can be opened, and {number: reason} of the others, which "refuse" refuses."""
+    """A case's pictures -> paths that can be opened ("drop": decoded), and {number: reason} of the others: "refuse" refuses."""
     place = folder / annotation.name  # picture_paths starts from a file's folder
     try:
         paths = picture_paths(names, [0] * len(names), place, None)
@@ -240,7 +249,10 @@ def views(
         try:
             if path is None:
                 raise OSError("no such file")
-            open_picture(path).close()
+            if missing == "drop":
+                read_picture(path)
+            else:
+                open_picture(path).close()
         except UNREADABLE as error:
             bad[i] = f"picture {name[:200]} " + ("is missing" if path is None else f"does not decode ({error})")
             if missing == "refuse":

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import numpy as np
 import torch
@@ -66,6 +67,49 @@ def _(patients, share, seed):
     return np.isin(patients, unique[: int(share * len(unique))])
 
 
+@wrong("split_by_patient", "order of rows or of a set", "change sides", "sort the names")
+def _(patients, share, seed):
+    unique = list(set(patients))  # in another order after each start of Python
+    random.Random(seed).shuffle(unique)
+    return np.isin(patients, unique[: round(share * len(unique))])
+
+
+@wrong("split_by_patient", "order of rows or of a set", "backwards")
+def _(patients, share, seed):
+    unique = list(dict.fromkeys(patients))
+    return np.isin(patients, random.Random(seed).sample(unique, round(share * len(unique))))
+
+
+wrong("split_by_patient", "hash() of a string", "started anew")(
+    lambda patients, share, seed: np.array([hash((name, seed)) % 1000 < 1000 * share for name in patients])
+)
+
+
+@wrong("split_by_patient", "hash() of a string")
+def _(patients, share, seed):
+    unique = sorted(set(patients), key=lambda name: hash(f"{seed} {name}"))
+    return np.isin(patients, unique[: round(share * len(unique))])
+
+
+@wrong("split_by_patient", "a window, not a draw", "40 of the 40")
+def _(patients, share, seed):
+    unique = list(dict.fromkeys(patients))
+    return np.isin(patients, unique[seed : seed + round(share * len(unique))])
+
+
+@wrong("split_by_patient", "a window, not a draw")
+def _(patients, share, seed):
+    unique = sorted(set(patients))
+    begin = random.Random(seed).randrange(len(unique))
+    return np.isin(patients, (unique * 2)[begin : begin + round(share * len(unique))])
+
+
+@wrong("split_by_patient", "a comb that moves on", "by chance about 50")
+def _(patients, share, seed):
+    step = round(1 / share)
+    return np.isin(patients, sorted(set(patients))[seed % step :: step])
+
+
 wrong("split_by_patient", "expected an array", "of bool")(
     lambda patients, share, seed: np.isin(patients, sorted(set(patients))[:40]).astype(int)
 )
@@ -73,8 +117,11 @@ wrong("split_by_patient", "expected an array", "of bool")(
 
 @solution
 def pair_letters(caption, panels):
-    starts = [caption.index(letter + ", ") for letter in panels] + [len(caption)]
-    return {letter: caption[starts[i] + 3 : starts[i + 1]].strip() for i, letter in enumerate(panels)}
+    texts, rest = {}, caption
+    for letter, following in zip(panels, [*panels[1:], None], strict=True):
+        rest = rest.split(letter + ", ", 1)[1]
+        texts[letter] = rest.split(following + ", ", 1)[0].strip() if following else rest.strip()
+    return texts
 
 
 wrong("pair_letters", "whole caption")(lambda caption, panels: dict.fromkeys(panels, caption))
@@ -82,11 +129,42 @@ wrong("pair_letters", "whole caption")(lambda caption, panels: dict.fromkeys(pan
 
 @wrong("pair_letters", "letter is still")
 def _(caption, panels):
-    starts = [caption.index(letter + ", ") for letter in panels] + [len(caption)]
-    return {letter: caption[starts[i] : starts[i + 1]].strip() for i, letter in enumerate(panels)}
+    return {letter: f"{letter}, {text}" for letter, text in pair_letters(caption, panels).items()}
 
 
 wrong("pair_letters", "a dict of A")(lambda caption, panels: caption.split(". "))
+
+
+def split_everywhere(mark, caption, panels):
+    return dict(zip(panels, [text.strip() for text in re.split(mark, caption)[1:]], strict=False))
+
+
+wrong("pair_letters", "Any capital", "N, nasal")(lambda caption, panels: split_everywhere(r"[A-Z], ", caption, panels))
+wrong("pair_letters", "end of a word", "FFA")(lambda caption, panels: split_everywhere(f"[{panels}], ", caption, panels))
+wrong("pair_letters", "letter in a sentence", "vitamin A")(
+    lambda caption, panels: split_everywhere(rf"(?:^| )[{panels}], ", caption, panels)
+)
+wrong("pair_letters", "case 3 of 5", "gave 'The same eye after vitamin' at ['B']")(
+    lambda caption, panels: split_everywhere(r"(?:^| )[A-C], ", caption, panels)
+)
+wrong("pair_letters", "case 5 of 5", "a dict of A, B, N, T, C, D")(
+    lambda caption, panels: dict(re.findall(r"([A-Z]), (.*?[.;])(?= [A-Z], |$)", caption))
+)
+
+
+@wrong("pair_letters", "case 5 of 5", "last place")
+def _(caption, panels):
+    ends, begins = len(caption), {}
+    for letter in reversed(panels):
+        begins[letter] = caption.rindex(letter + ", ", 0, ends), ends
+        ends = begins[letter][0]
+    return {letter: caption[begin + 3 : end].strip() for letter, (begin, end) in begins.items()}
+
+
+@wrong("pair_letters", "from the beginning", "Hepatitis C")
+def _(caption, panels):
+    starts = [caption.index(letter + ", ") for letter in panels] + [len(caption)]
+    return {letter: caption[starts[i] + 3 : starts[i + 1]].strip() for i, letter in enumerate(panels)}
 
 
 # ---------------------------------------------------------------------------------------------------------- notebook 02
@@ -102,6 +180,17 @@ def mean_pool(hidden, mask):
 
 wrong("mean_pool", "padding")(lambda hidden, mask: hidden.sum(dim=1) / hidden.shape[1])
 wrong("mean_pool", "whole batch")(lambda hidden, mask: torch.einsum("bld,bl->bd", hidden, mask.float()) / mask.sum())
+wrong("mean_pool", "case 3", "padded on the left")(
+    lambda hidden, mask: torch.stack([h[:n].mean(0) for h, n in zip(hidden, mask.sum(1).tolist(), strict=True)])
+)
+
+
+@wrong("mean_pool", "case 3", "3 of 6 values differ")
+def _(hidden, mask):
+    ends = [(int(m.nonzero()[0]), int(m.nonzero()[-1]) + 1) for m in mask]
+    return torch.stack([h[begin:end].mean(0) for h, (begin, end) in zip(hidden, ends, strict=True)])
+
+
 wrong("mean_pool", "maximum")(
     lambda hidden, mask: torch.stack([h[m.bool()].max(0).values for h, m in zip(hidden, mask, strict=True)])
 )
@@ -144,6 +233,17 @@ def recall_at_1(similarity):
 wrong("recall_at_1", "wrong axis")(
     lambda similarity: sum(int(column.argmax()) == i for i, column in enumerate(similarity.T)) / len(similarity)
 )
+wrong("recall_at_1", "the last text")(
+    lambda similarity: sum(int(row.argsort(stable=True)[-1]) == i for i, row in enumerate(similarity)) / len(similarity)
+)
+
+
+@wrong("recall_at_1", "a miss")
+def _(similarity):
+    others = similarity - 10 * torch.eye(len(similarity))
+    return (torch.diag(similarity) > others.max(dim=1).values).float().mean()
+
+
 wrong("recall_at_1", "Ties")(lambda similarity: (similarity.max(dim=1).values == torch.diag(similarity)).float().mean())
 
 
@@ -210,3 +310,20 @@ wrong("top_captions", "Smallest first")(
 wrong("top_captions", "most weight last")(
     lambda weights, captions, k: [[captions[i] for i in np.argsort(row)[-k:]] for row in weights.numpy()]
 )
+wrong("top_captions", "case 3", "as they stand in the list")(
+    lambda weights, captions, k: [
+        [caption for caption, w in zip(captions, row, strict=True) if w >= sorted(row)[-k]] for row in weights.tolist()
+    ]
+)
+wrong("top_captions", "case 3", "by the alphabet")(
+    lambda weights, captions, k: [sorted({captions[i] for i in row.topk(k).indices}) for row in weights]
+)
+wrong("top_captions", "case 3", "a list of 2 at [0]", "a list of 3")(
+    lambda weights, captions, k: [[captions[i] for i in row.topk(2).indices][:k] for row in weights]
+)
+
+
+@wrong("top_captions", "case 3", "gave 'd' at [0][0]")
+def _(weights, captions, k):
+    caption_of = {float(row[i]): captions[i] for row in weights for i in range(len(captions))}
+    return [[caption_of[w] for w in row.topk(k).values.tolist()] for row in weights]

@@ -32,6 +32,9 @@ wrong("next_word_loss", "Padding is counted")(
 )
 
 
+wrong("next_word_loss", "case 3", "not for > pad")(
+    lambda logits, targets, pad: -logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0][targets > pad].mean()
+)
 wrong("next_word_loss", "Shifted again")(lambda logits, targets, pad: next_word_loss(logits[:, :-1], targets[:, 1:], pad))
 
 
@@ -98,3 +101,28 @@ wrong("beam_step", "in the order of the beams")(
 def _(scores, log_probs, width):
     every = [(-float(scores[b] * log_probs[b, w]), b, w) for b in range(len(scores)) for w in range(log_probs.shape[1])]
     return [(b, w) for _, b, w in sorted(every)[:width]]
+
+
+def ranked(total, beams, width):
+    every = [(-float(total[b, w]), b, w) for b in beams for w in range(total.shape[1])]
+    return [(b, w) for _, b, w in sorted(every)[:width]]
+
+
+wrong("beam_step", "case 3", "Only the first `width` beams")(
+    lambda scores, log_probs, width: ranked(scores[:, None] + log_probs, range(width), width)
+)
+wrong("beam_step", "case 4", "IndexError")(  # two beams where there is one
+    lambda scores, log_probs, width: ranked(scores[:, None] + log_probs, range(max(2, len(scores))), width)
+)
+wrong("beam_step", "case 3", "first two beams", "third")(
+    lambda scores, log_probs, width: ranked(scores[:, None] + log_probs, range(min(2, len(scores))), width)
+)
+@wrong("beam_step", "case 5", "take no exp")
+def _(scores, log_probs, width):
+    best = (scores.exp()[:, None] * log_probs.exp()).flatten().topk(width).indices
+    return torch.stack([best // log_probs.shape[1], best % log_probs.shape[1]], dim=1)
+
+
+wrong("beam_step", "case 5")(
+    lambda scores, log_probs, width: ranked(scores.exp()[:, None] * log_probs.exp(), range(len(scores)), width)
+)

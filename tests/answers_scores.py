@@ -42,6 +42,19 @@ def _(V, W, s):
     return e / e.sum(1, keepdim=True)
 
 
+@wrong("probabilities", "case 3", "gave nan", "of all pictures")
+def _(V, W, s):
+    logits = s * (V @ W.t())
+    e = torch.exp(logits - logits.max())
+    return e / e.sum(1, keepdim=True)
+
+
+@wrong("probabilities", "case 3", "cut off", "limit")
+def _(V, W, s):
+    e = torch.exp(torch.clamp(s * (V @ W.t()), max=80))
+    return e / e.sum(1, keepdim=True)
+
+
 wrong("probabilities", "W is not brought back to length one, as published")(
     lambda V, W, s: F.softmax(s * F.normalize(V, dim=1) @ F.normalize(W, dim=1).T, dim=1)
 )
@@ -133,6 +146,41 @@ def _(labels, shots, seed):
     return [row for c in sorted(set(labels)) for row in chance.choices([i for i, x in enumerate(labels) if x == c], k=shots)]
 
 
+def shots_of(classes, labels, shots, seed):
+    chance = random.Random(seed)
+    return [row for c in classes for row in chance.sample([i for i, x in enumerate(labels) if x == c], shots)]
+
+
+wrong("support_set", "case 3 of 4", "ValueError", "class without a row", "not 0, 1, 2")(
+    lambda labels, shots, seed: shots_of(range(3), labels, shots, seed)
+)
+wrong("support_set", "case 3 of 4", "ValueError", "class without a row")(
+    lambda labels, shots, seed: shots_of(range(len(set(labels))), labels, shots, seed)
+)
+
+
+def first_shuffled(classes, labels, shots, seed):
+    chance, labels = np.random.RandomState(seed), np.array(labels)
+    return np.concatenate([chance.permutation(np.where(labels == c)[0])[:shots] for c in classes])
+
+
+wrong("support_set", "case 4 of 4", "shape (6,)", "here not 0, 1, 2")(
+    lambda labels, shots, seed: first_shuffled(range(3), labels, shots, seed)
+)
+wrong("support_set", "case 3 of 4", "shape (5,)", "does not say which")(
+    lambda labels, shots, seed: first_shuffled(range(len(set(labels))), labels, shots, seed)
+)
+wrong("support_set", "case 4 of 4", "begins anew for each class", "every class gave its rows number")(
+    lambda labels, shots, seed: [row for c in sorted(set(labels)) for row in shots_of([c], labels, shots, seed)]
+)
+
+
+@wrong("support_set", "begins anew for each class")
+def _(labels, shots, seed):
+    order = np.concatenate([first_shuffled([c], labels, shots, seed) for c in np.unique(labels)])
+    return np.sort(order)
+
+
 @solution
 def tip_adapter(features, keys, values, zero_shot_logits, alpha, beta):
     out = zero_shot_logits.clone()
@@ -158,6 +206,13 @@ def _(features, keys, values, zero_shot_logits, alpha, beta):
     return zero_shot_logits + alpha * (torch.exp(-beta * (1 - features @ keys.T)) @ numbers)[:, None]
 
 
+@wrong("tip_adapter", "case 3", "its place among the shots")
+def _(features, keys, values, zero_shot_logits, alpha, beta):
+    affinity, counts = torch.exp(-beta * (1 - features @ keys.T)), values.sum(0).int().tolist()
+    memory = torch.stack([part.sum(1) for part in affinity.split(counts, dim=1)], dim=1)
+    return zero_shot_logits + alpha * memory
+
+
 @wrong("tip_adapter", "changed its input zero_shot_logits in place")
 def _(features, keys, values, zero_shot_logits, alpha, beta):
     zero_shot_logits += alpha * torch.exp(-beta * (1 - features @ keys.T)) @ values
@@ -170,6 +225,15 @@ def honest_choice(val_scores, test_scores):
 
 
 wrong("honest_choice", "test scores: a leak")(lambda val_scores, test_scores: test_scores.index(max(test_scores)))
+wrong("honest_choice", "case 4", "a small weight")(
+    lambda val_scores, test_scores: int(np.argmax(2 * np.array(val_scores) + 0.1 * np.array(test_scores)))
+)
+wrong("honest_choice", "case 4", "or a rank")(
+    lambda val_scores, test_scores: int(np.argmax(10 * np.argsort(np.argsort(val_scores)) + np.argsort(np.argsort(test_scores))))
+)
+wrong("honest_choice", "case 5", "subtracted")(
+    lambda val_scores, test_scores: int(np.argmax(np.array(val_scores) - np.array(test_scores)))
+)
 wrong("honest_choice", "lowest")(lambda val_scores, test_scores: val_scores.index(min(val_scores)))
 
 
@@ -240,6 +304,26 @@ wrong("softmax_axis", "paper")(lambda weights: weights.ndim - 1)
 wrong("softmax_axis", "Counted from the end")(
     lambda weights: next(axis for axis in (-1, -2, -3) if torch.allclose(weights.sum(axis), torch.tensor(1.0)))
 )
+
+
+def first_axis(weights, close):
+    return next(axis for axis in range(3) if close((weights.sum(axis) - 1).abs() < 1e-4))
+
+
+wrong("softmax_axis", "The first sum of an axis")(lambda weights: first_axis(weights, lambda close: close[0, 0]))
+wrong("softmax_axis", ".all(), not .any()")(lambda weights: first_axis(weights, torch.any))
+wrong("softmax_axis", "The mean of the sums", "H = B = M")(
+    lambda weights: next(axis for axis in (0, 1, 2) if abs(float(weights.sum(axis).mean()) - 1) < 1e-5)
+)
+wrong("softmax_axis", "case 4", "gave 2")(  # from the last axis on
+    lambda weights: next(axis for axis in (2, 1, 0) if torch.isclose(weights.sum(axis), torch.tensor(1.0)).any())
+)
+
+
+@wrong("softmax_axis", "The first sum of an axis")
+def _(weights):
+    sums = weights[:, 0, 0].sum(), weights[0, :, 0].sum(), weights[0, 0].sum()
+    return next(axis for axis, total in enumerate(sums) if abs(float(total) - 1) < 1e-5)
 
 
 @wrong("softmax_axis", "One row is not enough")

@@ -21,6 +21,18 @@ wrong("soft_targets", "an array (4, 4)", "stay in torch")(lambda categories: sof
 wrong("soft_targets", "not normalised")(
     lambda categories: torch.tensor([[float(a == b) for b in categories] for a in categories])
 )
+@wrong("soft_targets", "part of a name", "not with `in`")
+def _(categories):
+    rows = torch.tensor([[float(a in b) for b in categories] for a in categories])
+    return rows / rows.sum(1, keepdim=True)
+
+
+@wrong("soft_targets", "begin alike")
+def _(categories):
+    rows = torch.tensor([[float(a[:1] == b[:1]) for b in categories] for a in categories])
+    return rows / rows.sum(1, keepdim=True)
+
+
 wrong("soft_targets", "a list of 4", "a tensor (4, 4)")(
     lambda categories: [[float(a == b) for b in categories] for a in categories]
 )
@@ -68,6 +80,15 @@ def _(V, T, s, Y):
 
 
 wrong("soft_clip_loss", "no gradient reaches text")(lambda V, T, s, Y: both_ways(s * V @ T.detach().t(), Y))
+wrong("soft_clip_loss", "not the gradient of image", "in one of its terms")(
+    lambda V, T, s, Y: 0.5 * (rows_cross_entropy(s * V @ T.t(), Y) + rows_cross_entropy(s * T @ V.detach().t(), Y))
+)
+wrong("soft_clip_loss", "not the gradient of text", "in one of its terms")(
+    lambda V, T, s, Y: 0.5 * (rows_cross_entropy(s * V @ T.detach().t(), Y) + rows_cross_entropy(s * T @ V.t(), Y))
+)
+wrong("soft_clip_loss", "not the gradient of image", "in one of its terms")(
+    lambda V, T, s, Y: 0.5 * (rows_cross_entropy(s * V @ T.data.t(), Y) + rows_cross_entropy(s * T @ V.data.t(), Y))
+)
 wrong("soft_clip_loss", "without a gradient", ".item()")(lambda V, T, s, Y: both_ways(s * V @ T.t(), Y).item())
 
 
@@ -80,6 +101,9 @@ wrong("revision_loss", "Summed, not averaged")(lambda R, T: torch.sum((R - T) **
 wrong("revision_loss", "D times too large")(lambda R, T: torch.linalg.norm(R - T, dim=1).square().mean())
 wrong("revision_loss", "no gradient reaches R", "no .detach()")(lambda R, T: F.mse_loss(R.detach(), T))
 wrong("revision_loss", "no gradient reaches T", "no .detach()")(lambda R, T: F.mse_loss(R, T.data))
+wrong("revision_loss", "not the gradient of R", "teaches nothing")(
+    lambda R, T: 0.5 * F.mse_loss(R.detach(), T) + 0.5 * F.mse_loss(R, T.detach())
+)
 wrong("revision_loss", "without a gradient")(lambda R, T: F.mse_loss(R.detach(), T.detach()))
 wrong("revision_loss", "absolute")(lambda R, T: F.l1_loss(R, T))
 
@@ -90,6 +114,9 @@ def total_loss(public, expert, revision, weight):
 
 
 wrong("total_loss", "weight is forgotten")(lambda public, expert, revision, weight: revision + expert + public)
+wrong("total_loss", "not the gradient of revision", "revision: gave 1", "expected 100")(
+    lambda public, expert, revision, weight: public + expert + revision + (weight - 1) * revision.detach()
+)
 wrong("total_loss", "expert loss is missing")(lambda public, expert, revision, weight: public + revision * weight)
 
 
@@ -154,6 +181,41 @@ wrong("expert_batches", "with replacement", "times")(
 def _(n_expert, batch, steps, seed):
     order = random.Random(seed).sample(range(n_expert), n_expert)
     return [[order[(step * batch + i) % n_expert] for i in range(batch)] for step in range(steps)]
+
+
+def passes_of(following):
+    """Batches of a first order, and of what `following` makes of it pass by pass."""
+
+    def batches(n_expert, batch, steps, seed):
+        chance, rows = random.Random(seed), []
+        order = chance.sample(range(n_expert), n_expert)
+        while len(rows) < batch * steps:
+            rows += order
+            order = following(order, chance, len(rows) // n_expert)
+        return [rows[i * batch : (i + 1) * batch] for i in range(steps)]
+
+    return batches
+
+
+wrong("expert_batches", "same order each pass", "pass 2", "rolled on")(passes_of(lambda order, chance, n: order[1:] + order[:1]))
+wrong("expert_batches", "same order each pass", "pass 2", "backwards")(passes_of(lambda order, chance, n: order[::-1]))
+wrong("expert_batches", "same order each pass", "pass 3 has the order of pass 2")(
+    passes_of(lambda order, chance, n: chance.sample(order, len(order)) if n == 1 else order)
+)
+wrong("expert_batches", "same order each pass", "pass 3 has the order of pass 1")(
+    passes_of(lambda order, chance, n: random.Random(n % 2).sample(range(len(order)), len(order)))
+)
+
+
+@wrong("expert_batches", "case 3", "Whole batches", "in every pass")
+def _(n_expert, batch, steps, seed):
+    if n_expert % batch:
+        return expert_batches(n_expert, batch, steps, seed)
+    chance, out = random.Random(seed), []
+    fixed = np.array(chance.sample(range(n_expert), n_expert)).reshape(-1, batch).tolist()
+    while len(out) < steps:
+        out += chance.sample(fixed, len(fixed))
+    return out[:steps]
 
 
 @wrong("expert_batches", "shape (1000, 4)", "expected shape (12, 4)")

@@ -11,9 +11,11 @@ import torch
 from answers import SOLUTIONS, WRONG
 from answers_encoders import cosine, expert_attention, mean_pool, pair_letters, recall_at_1, top_captions
 from answers_reports import beam_step
+from torch.nn.functional import cross_entropy
 
 from keepfit_mini import metrics
 from keepfit_mini.checks import EXERCISES, Wrong, attempt, check, without_gradient
+from keepfit_mini.checks_reports import best_pairs
 from keepfit_mini.config import InputError
 
 
@@ -126,12 +128,12 @@ def test_other_kinds_that_will_do(capsys):
     """A number of any library, numpy's strings, and where no tensor is expected tensor, array and list."""
     check("recall_at_1", lambda similarity: torch.tensor(recall_at_1(similarity)))
     check("recall_at_1", lambda similarity: np.float32(recall_at_1(similarity)))
-    assert capsys.readouterr().out == "right: 3 cases\nright: 3 cases\n"
+    assert capsys.readouterr().out == "right: 4 cases\n" * 2
     check("top_captions", lambda w, c, k: [[np.str_(caption) for caption in row] for row in top_captions(w, c, k)])
     check("top_captions", lambda w, c, k: [list(np.array(c)[row.argsort(descending=True)[:k].numpy()]) for row in w])
     check("beam_step", lambda *case: torch.tensor(beam_step(*case)))
     check("beam_step", lambda *case: np.array(beam_step(*case)))
-    assert capsys.readouterr().out == "right: 2 cases\n" * 4
+    assert capsys.readouterr().out == "right: 3 cases\n" * 2 + "right: 5 cases\n" * 2
     assert "gave 'no'" in refused("top_captions", lambda w, c, k: [[np.str_("no")] * k] * len(w))
 
 
@@ -146,6 +148,48 @@ def test_the_loss_of_the_table_moves_all_that_is_learnt(exercise):
     for case in row.cases:
         if any(getattr(value, "requires_grad", False) for value in case):
             assert not without_gradient(row.answer, row.answer, case, row.answer(*case))
+
+
+def test_a_gradient_that_is_not_whole():
+    lines = refused("revision_loss", lambda R, T: (((R - T) ** 2).mean() + ((R - T.detach()) ** 2).mean()) / 2).splitlines()
+    assert "the value is right, but not the gradient of T: gave " in lines[0] and "at [0, 0]" in lines[0]
+    assert lines[1].endswith("there; 12 of 12 values differ") and "in one of its terms" in lines[2]
+
+
+def test_an_error_of_a_known_mistake_is_named_in_place_of_its_line():
+    def fixed(scores, log_probs, width):
+        return best_pairs(torch.stack([scores[b] + log_probs[b] for b in range(width)]), width)
+
+    def broken(scores, log_probs, width):
+        return best_pairs(scores[:, None] + log_probs[: 1 / (len(scores) - 1)], width)
+
+    assert refused("beam_step", fixed).splitlines()[-1].startswith("Only the first `width` beams are looked at")
+    assert "in line 2: return best_pairs" in refused("beam_step", broken)
+
+
+@pytest.mark.parametrize("salt", range(10))
+def test_chance_is_not_refused(salt):
+    """Right answers with other generators: no rule is broken by luck."""
+
+    def with_salt(solution):
+        return lambda *case: solution(*case[:-1], f"{salt} {case[-1]}")  # random.Random takes a string
+
+    for exercise in ("split_by_patient", "expert_batches", "support_set"):
+        check(exercise, with_salt(SOLUTIONS[exercise]))
+
+
+def test_right_answers_of_another_form_have_the_same_gradient():
+    check("soft_clip_loss", lambda V, T, s, Y: (cross_entropy(s * V @ T.T, Y) + cross_entropy(s * T @ V.T, Y)).double() / 2)
+    check("revision_loss", lambda R, T: torch.dist(R, T).square() / T.numel())
+    check("total_loss", lambda public, expert, revision, weight: torch.stack([public, expert, weight * revision]).sum())
+    check("next_word_loss", lambda x, y, pad: cross_entropy(x.transpose(1, 2), y, ignore_index=pad))
+
+
+def test_a_hash_of_the_student_s_own_is_left_alone():
+    """Numbers have the same hash in every Python, and so has what does not come from the builtin."""
+    split = SOLUTIONS["split_by_patient"]
+    check("split_by_patient", lambda patients, share, seed: split(patients, share, hash((seed, 7))))
+    assert "started anew" in refused("split_by_patient", lambda patients, share, seed: split(patients, share, hash(f"{seed}")))
 
 
 def test_unknown_exercise():

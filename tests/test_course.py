@@ -123,6 +123,92 @@ def test_only_the_setup_cell_installs(path):
         assert not re.search(r"^\s*[!%]{1,2}\s*(?:pip|conda|mamba|uv)\b", cell.source, re.MULTILINE), cell.source
 
 
+# ------------------------------------------------------------------------------------------ what the text points at
+
+
+def prose(path: Path) -> list[str]:
+    """The markdown cells, each on one line, so that a reference is found wherever its lines break."""
+    return [" ".join(cell.source.split()) for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+
+
+FOLDERS = "keepfit_mini|results|docs|tests|data_scripts|notebooks|exercises"
+PLACES = ("", "keepfit_mini", "data_scripts", "tests")  # where a bare name.py, or the name of a folder in them, may be
+MADE = {"results/runtimes.json"}  # by `make runtimes`, which takes long: not in every clone
+ARXIV = re.compile(r"(?:arxiv\.org/\w+/|arXiv[: ]\s*)(\d[\w.]*\d)")
+
+
+def missing_files(text: str) -> list[str]:
+    names = re.findall(rf"`((?:(?:{FOLDERS})/|experiments/)[\w./*-]*|\w+\.py)`", text)
+    return [name for name in names if name not in MADE and not any([*(ROOT / place).glob(name)] for place in PLACES)]
+
+
+def sections() -> dict[int, set[int]]:
+    """Notebook number -> the numbers of its section headings."""
+    found = {}
+    for path in NOTEBOOKS:
+        text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+        found[int(path.name[:2])] = set(map(int, re.findall(r"^## (\d+)\.", text, re.MULTILINE)))
+    return found
+
+
+def missing_sections(text: str, own: int, known: dict[int, set[int]]) -> list[str]:
+    """References to sections, and to notebooks, that are not there; sections of papers are left out."""
+    text = re.sub(r"\)\),? sections? [\d.]+(?: and [\d.]+)?", "", text)  # behind an address: the paper's
+    numbers = r"\d+(?:(?:, | and | or | to )\d+)*(?![.]?\d)"
+    form = rf"(?:notebook (\d+), )?\bsections? ({numbers})(?! of the paper)(?: of notebook (\d+))?"
+    wrong = []
+    for before, found, after in re.findall(form, text, re.IGNORECASE):
+        where = int(before or after or own)
+        wrong += [f"{where} §{section}" for section in re.findall(r"\d+", found) if int(section) not in known.get(where, set())]
+    for found in re.findall(rf"notebooks? ({numbers})", text, re.IGNORECASE):
+        wrong += [f"notebook {where}" for where in re.findall(r"\d+", found) if int(where) not in known]
+    return wrong
+
+
+@each
+def test_files_that_the_text_names_exist(path):
+    assert [name for text in prose(path) for name in missing_files(text)] == []
+
+
+@each
+def test_sections_that_the_text_names_exist(path):
+    known = sections()
+    assert [name for text in prose(path) for name in missing_sections(text, int(path.name[:2]), known)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [("see section 2 and sections 1 to 3", []), ("Section 4 shows", ["1 §4"]),
+     ("notebook 2, section 1, or section 5 of notebook 2", ["2 §5"]), ("notebook 3", ["notebook 3"]),
+     ("section 2.4 of the paper, section 9 of the paper", []),
+     ("([arXiv 1](https://arxiv.org/abs/1)), section 8, on that", []), ("sections 2 and 7", ["1 §7"])],
+)  # fmt: skip
+def test_a_section_that_is_not_there_is_seen(text, wrong):
+    assert missing_sections(text, 1, {1: {1, 2, 3}, 2: {1}}) == wrong
+
+
+def test_a_file_that_is_not_there_is_seen():
+    text = "`keepfit_mini/trainer.py`, `trainer.py`, `results/` and `gone.py`, `docs/gone.md`, `runs/gone.py`, `out.csv`"
+    assert missing_files(text) == ["gone.py", "docs/gone.md"]
+
+
+@each
+def test_papers_have_an_address_and_one_author(path):
+    """Where README, docs or the package name the same paper, the author that the notebook names stands there too."""
+    others = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("keepfit_mini/*.py"), *ROOT.glob("keepfit_mini/*.json")]
+    others = [" ".join(file.read_text(encoding="utf-8").split()) for file in others]
+    for text in prose(path):
+        links = re.findall(r"\((\S*arxiv\S*?)\)", text, re.IGNORECASE)
+        assert all(re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", link) for link in links), links
+        assert all(shown == link for shown, link in re.findall(r"\[arXiv (\S+)\]\(https://arxiv\.org/abs/(\S+?)\)", text))
+        for found in ARXIV.finditer(text):
+            authors = re.findall(r"([A-Z][\w-]+)(?: and [A-Z]\w+| et al\.) \d{4}", text[: found.start()])
+            for other in others:
+                for same in ARXIV.finditer(other):
+                    near = other[max(0, same.start() - 250) : same.end()]
+                    assert same[1] != found[1] or not authors or authors[-1] in near, (found[1], authors[-1], near)
+
+
 def test_a_changed_number_turns_the_notebooks_red(tmp_path):
     """What `make notebooks` does, on one number that is right and on one that somebody changed."""
     source = f"{CHECKED}\nprint(3 / 4)"

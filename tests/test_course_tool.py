@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib import util
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_form_is_written_once_and_check_writes_nothing(tiny, capsys):
     lines = first.source.splitlines()
     assert lines[0].endswith("/OWNER/keepfit_mini/blob/main/notebooks/03_tiny.ipynb)") or "OWNER" not in course.address()
     assert lines[2] == "# 3. Tiny" and "not measured" in first.source
-    assert first.source.endswith("downloads: none. Not for clinical use.\n\nMore.")
+    assert first.source.endswith("none after the installation. Not for clinical use.\n\nMore.")
     assert 'NOTEBOOK, ADDRESS = "03", "https://github.com/' in setup.source and old.source == "x = 1"
     assert len(setup.source.splitlines()) <= 25
 
@@ -245,7 +246,8 @@ def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsy
     change(tiny, 2, "x = 1", "assert FAST and HERE and FOLDER.parts[-2:] == ('runs', 'notebooks-03-fast')\n"
                              "assert not FOLDER.parent.exists() and 'KEEPFIT_DATA' not in os.environ\n"
                              "assert (HERE[0] / 'results/runs').is_dir() and (HERE[0] / 'tests/data').is_dir()\n"
-                             "assert os.environ['HF_HUB_OFFLINE'] == '1'\nx = bytearray(400_000_000)")  # fmt: skip
+                             "assert os.environ['HF_HUB_OFFLINE'] == '1'\n"
+                             "import time\nx = bytearray(400_000_000)\ntime.sleep(2)")  # fmt: skip
     change(tiny, 4, 'check("half", half)', "")
     assert call("runtimes", tiny, "03", "--fast-only") == 0
     table = json.loads((tiny.parent / "results" / "runtimes.json").read_text())
@@ -257,6 +259,23 @@ def test_run_times_of_a_fresh_kernel_in_an_empty_folder(tiny, monkeypatch, capsy
     capsys.readouterr()
     assert call("runtimes", tiny, "--check") == 1
     assert "03_tiny.ipynb: not measured both" in capsys.readouterr().out
+
+
+def test_memory_is_that_of_all_processes_below():
+    """Two of 150 MB each, a child and its child; this process's own does not count."""
+    mine = bytearray(500_000_000)
+    code = "import subprocess, sys, time\nx = bytearray(150_000_000)\n"
+    inner = repr(code + "time.sleep(1)")
+    with course.peak_memory(0.1) as peak:
+        subprocess.run([sys.executable, "-c", f"{code}subprocess.run([sys.executable, '-c', {inner}])"], check=True)
+    assert 280 < peak[0] < 450 and len(mine)
+
+
+@pytest.mark.parametrize("old", ["downloads: none.", "downloads:\nnone.", "downloads: none after\nthe installation.",
+                                 "No download."])  # fmt: skip
+def test_an_older_sentence_is_replaced_up_to_its_downloads(old):
+    source = f"**Needs** a minute. {old} Then more.\n\nEnd."
+    assert course.with_needs(source, "**Needs** new.") == "**Needs** new. Then more.\n\nEnd."
 
 
 def test_a_full_run_can_be_kept_with_its_outputs(tiny):
@@ -344,7 +363,7 @@ def test_setup_in_colab_installs_without_touching_torch(setup, tmp_path, monkeyp
     monkeypatch.delenv("HF_HUB_OFFLINE")
     _, (name, words, offline), _ = setup()["magics"]
     assert (name, offline) == ("pip", None) and os.environ["HF_HUB_OFFLINE"] == "1"
-    assert "--constraint kept.txt" in words and '"keepfit_mini[cpu,notebooks] @ git+{ADDRESS}"' in words
+    assert "--constraint kept.txt" in words and '"keepfit_mini[cpu] @ git+{ADDRESS}"' in words
     assert re.fullmatch(r"torch==\S+\ntorchvision==\S+\nnumpy==\S+\n", (tmp_path / "kept.txt").read_text())
 
 

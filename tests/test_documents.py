@@ -150,6 +150,63 @@ def test_exercises_fit_their_minutes_and_notebook():
     assert Counter([*given, *re.findall(r"`(\w+)`", homework)]) == Counter(dict.fromkeys(EXERCISES, 1))
 
 
+def sections_of_exercises() -> dict[str, list[tuple[str, int]]]:
+    """Notebook number -> its exercises in order, each with the section that it stands in."""
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        section, found[path.name[:2]] = 0, []
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                section = int((re.findall(r"^## (\d+)\.", cell.source, re.MULTILINE) or [section])[-1])
+            found[path.name[:2]] += [(name, section) for name in re.findall(r"^check\(\"(\w+)\"", cell.source, re.MULTILINE)]
+    return found
+
+
+def out_of_order(plan: list[list[list[str]]]) -> list[str]:
+    """Exercises that a row stands on and that no row or homework before it gives, one line each.
+
+    A row with an exercise stands on those before it in its notebook; a row that students run (not a "Picture"), on those in the
+    sections before its last one. What is homework "for the quick" may stay undone."""
+    known, wrong, done = sections_of_exercises(), [], set()
+    quick = {name for rows in plan for row in rows for name in re.findall(r"`(\w+)`", row[1].partition("for the quick")[2])}
+    for rows in plan:
+        for _, what, where, names in rows:
+            given, number = re.findall(r"`(\w+)`", names), where[:2]
+            order = known.get(number, [])
+            last = max(map(int, re.findall(r"§(\d+)", where)), default=0)
+            needed = {name for name, section in order if section < last and not what.startswith("Picture")}
+            for name in given:
+                assert name in EXERCISES, name
+                needed |= set([other for other, _ in order][: [other for other, _ in order].index(name)])
+            wrong += [f"{what}: needs {name}" for name in sorted(needed - done - set(given) - quick)]
+            done |= set(given) | set(re.findall(r"`(\w+)`", what.partition("Homework:")[2]))
+    return wrong
+
+
+def test_no_row_stands_on_an_exercise_that_comes_later():
+    assert out_of_order(sessions()) == []
+
+
+@pytest.mark.parametrize(("session", "row"), [(0, 1), (2, 1)])
+def test_two_rows_in_the_wrong_order_are_seen(session, row):
+    plan = sessions()
+    rows = plan[session]
+    rows[row], rows[row + 1] = rows[row + 1], rows[row]
+    assert len(out_of_order(plan)) >= 1
+
+
+def test_a_homework_that_comes_too_late_is_seen():
+    plan = sessions()
+    plan[2][-1][1] = plan[2][-1][1].replace("`tip_adapter`", "")
+    assert len(out_of_order(plan)) == 1
+
+
+def test_homework_is_about_an_hour():
+    for rows in sessions():
+        names = re.findall(r"`(\w+)`", rows[-1][1].partition("Homework:")[2])
+        assert sum(EXERCISES[name].minutes for name in names) <= 65
+
+
 def test_marking_guide_has_the_minutes_and_difficulties_of_the_checks():
     rows = {row[0].strip("`"): row for row in table(TEXTS[TEACHING], "exercise |")}
     assert list(rows) == list(EXERCISES)

@@ -76,6 +76,8 @@ def test_kept_keys_and_values_change_nothing(decoder, memory):
     words, kept = torch.randint(4, WORDS, (4, 8)), decoder.nothing_kept()
     one_by_one = torch.cat([decoder(words[:, i : i + 1], memory, kept=kept) for i in range(8)], 1)
     torch.testing.assert_close(one_by_one, decoder(words, memory), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="one at a time"):  # the causal mask would be that of a report's first words
+        decoder(words[:, :2], memory, kept=kept)
 
 
 def test_attention_is_that_of_the_forward_pass(decoder, memory):

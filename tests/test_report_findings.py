@@ -62,6 +62,12 @@ ENGLISH = {
     "New vessels grow on the disc. In the late phase they leak.": "nv - d",
     # denied
     "No leakage, staining or neovascularisation is seen.": "",
+    "No leakage, staining or neovascularisation at the disc.": "",  # the place ends the list, and is not a new beginning
+    "No microaneurysms, leakage or areas of non-perfusion in the macula.": "",
+    "No leakage and staining in the macula.": "",
+    "No leakage in the macula, staining at the disc.": "s - d",
+    "No leakage, and in the macula there is staining.": "s - m",
+    "No leakage at the disc, moderate staining in the macula.": "s 2 m",
     "No microaneurysms, several leaks in the macula.": "l 2 m",
     "There is no leakage, but numerous microaneurysms lie in the macula.": "ma 3 m",
     "Microaneurysms without leakage in the macula.": "ma - m",
@@ -87,7 +93,8 @@ CHINESE = {
     "颞下方见大片毛细血管闭塞区。": "np 3 it",
     "视乳头新生血管，中度，晚期染料渗漏。": "nv 2 d",
     "未见渗漏、着染及新生血管。": "",
-    "未见渗漏，鼻上象限可见多个着染斑。": "s 2 sn",
+    "未见渗漏，鼻上象限可见多个着染斑。": "s 2 sn", "未见渗漏，黄斑区可见着染。": "s - m",
+    "未见微血管瘤，渗漏及黄斑区着染。": "",
     "黄斑区轻度着染，晚期未见扩大，无渗漏。": "s 1 m",
     "黄斑区渗漏及着染。": "l - m; s - m",
     "黄斑区渗漏、颞上象限无灌注": "l - m; np - st",

@@ -3,13 +3,18 @@
 import csv
 import dataclasses
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from PIL import Image
 
 from keepfit_mini import report_training
@@ -20,7 +25,7 @@ from keepfit_mini.model import KeepFIT
 from keepfit_mini.report_files import by_number, studies_named
 from keepfit_mini.report_generation import ReportConfig, ReportModel, chosen_views, write_reports
 from keepfit_mini.report_training import ReportTraining, StudyReports, collate, losses_of, shuffled, train_reports
-from keepfit_mini.report_vocabulary import Vocabulary
+from keepfit_mini.report_vocabulary import Vocabulary, tokens
 from keepfit_mini.studies import manifest_of, read_studies
 from keepfit_mini.trainer import pretrain
 
@@ -281,3 +286,190 @@ def test_a_study_needs_no_report_to_be_written(trained, drawn_studies, tmp_path)
     file.write_text(json.dumps(annotation))
     assert main(["generate-reports", str(trained[1]), "--images", str(file), "--out", str(tmp_path / "a.json")]) == 0
     assert len(json.loads((tmp_path / "a.json").read_text())) == len(annotation["test"])
+
+
+# --------------------------------------------------------------------------------------------- what real sets are like
+
+
+def odd_set(folder, drawn_studies, change):
+    """The drawn studies with `change` made to their annotation: its path in `folder`, with the pictures."""
+    shutil.copytree(drawn_studies["annotation"].parent, folder)
+    annotation = json.loads(drawn_studies["annotation"].read_text(encoding="utf-8"))
+    change(annotation)
+    path = folder / drawn_studies["annotation"].name
+    path.write_text(json.dumps(annotation, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def cut_off(annotation, folder, split):
+    """The first view of the split's first study loses a fifth of its bytes -> its name."""
+    name = next(iter(annotation[split].values()))["Image_path"][0]
+    path = next(place for place in (folder / name, folder / "images" / name) if place.is_file())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 4 // 5])
+    return name
+
+
+def refused(capsys, words, out, *command):
+    assert main([*map(str, command), "--out", str(out)]) == 2, words
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("keepfit_mini: ") and words in last, last
+    assert not out.exists() and not list(out.parent.glob(f".{out.name}*"))
+
+
+def test_odd_annotations_by_command(trained, drawn_studies, tmp_path, capsys):
+    def change(annotation):
+        annotation["val"] = {}
+        tests = list(annotation["test"].values())
+        tests[0]["Image_path"][0] = "lost.jpg"
+        next(iter(annotation["train"].values()))["Image_path"] = []
+
+    path, out = odd_set(tmp_path / "set", drawn_studies, change), tmp_path / "a.json"
+    generate = ["generate-reports", trained[1], "--images", path]
+    refused(capsys, "no image: give it an Image_path", tmp_path / "run", "train-reports", "--studies", path)
+    refused(capsys, "picture lost.jpg is missing", out, *generate)
+    refused(capsys, "no image: give it", out, *generate, "--split", "train")
+    refused(capsys, "has no study of the val split", out, *generate, "--split", "val")
+    refused(capsys, "the beam's width is 0", out, *generate, "--width", "0")
+    refused(capsys, "block is -1", out, *generate, "--block", "-1")
+    assert main([*map(str, generate), "--missing", "drop", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())
+    assert len(rows[0]["images"]) == 2 and len(rows[1]["images"]) == 3
+    assert "1 pictures" in capsys.readouterr().err
+
+
+def test_what_training_refuses_by_command(drawn_studies, tmp_path, capsys):
+    def change(annotation):
+        annotation["val"] = {}
+        next(iter(annotation["train"].values()))["Image_path"][1] = "lost.jpg"
+
+    command = ["train-reports", "--epochs", "1", "--studies", odd_set(tmp_path / "set", drawn_studies, change)]
+    refused(capsys, "picture lost.jpg is missing", tmp_path / "run", *command)
+    refused(capsys, "no study of the val split", tmp_path / "run", *command, "--missing", "drop")
+
+
+def test_a_picture_that_is_cut_off(trained, drawn_studies, tmp_path, capsys):
+    names = []
+
+    def change(annotation):
+        names.append(cut_off(annotation, tmp_path / "set", "test"))
+
+    path, out = odd_set(tmp_path / "set", drawn_studies, change), tmp_path / "a.json"
+    refused(capsys, f"{names[0]}: no readable picture", out, "generate-reports", trained[1], "--images", path)
+    assert main(["generate-reports", str(trained[1]), "--images", str(path), "--missing", "drop", "--out", str(out)]) == 0
+    assert len(json.loads(out.read_text())[0]["images"]) == 2
+
+
+def test_a_lost_picture_of_another_split_stops_nothing(trained, drawn_studies, tmp_path):
+    def change(annotation):
+        next(iter(annotation["train"].values()))["Image_path"] = ["lost.jpg"]
+
+    path, out = odd_set(tmp_path / "set", drawn_studies, change), tmp_path / "a.txt"
+    assert main(["generate-reports", str(trained[1]), "--images", str(path), "--out", str(out)]) == 0
+
+
+def test_views_beyond_the_models_are_said(studies, drawn_studies, tmp_path, capsys):
+    config = dataclasses.replace(SMALL, views=2)
+    train_reports(studies, tmp_path / "run", model_config=MODEL, config=config, training=dataclasses.replace(QUICK, epochs=1))
+    learned = sum(study.split != "test" for study in studies)
+    assert f"{learned} of {learned} studies have more than 2 pictures: 2 of each are read" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "run/config.json").read_text())
+    assert settings["studies_thinned"] == {split: sum(s.split == split for s in studies) for split in ("train", "val")}
+    folder = sorted(drawn_studies["images"].glob("study*"))[0]
+    words = ["generate-reports", str(tmp_path / "run"), "--images", str(folder), "--out", str(tmp_path / "a.json")]
+    assert main(words) == 0
+    assert "1 of 1 studies have more than 2 pictures: 2 of each are read" in capsys.readouterr().out
+    images = json.loads((tmp_path / "a.json").read_text())[0]["images"]
+    assert [Path(image).name for image in images] == ["1.jpg", "3.jpg"]
+
+
+def test_block_needs_no_training(trained, drawn_studies, tmp_path):
+    folder = sorted(drawn_studies["images"].glob("study*"))[0]
+    command = ["generate-reports", str(trained[1]), "--images", str(folder), "--block", "1", "--out", str(tmp_path / "a.json")]
+    assert main(command) == 0
+    written = trained[0].vocabulary.encode(json.loads((tmp_path / "a.json").read_text())[0]["report"])[0]
+    assert len(set(written)) == len(written)
+    assert trained[0].config.block == 0
+
+
+def test_folders_named_twice_alike_or_mixed(tmp_path):
+    for name in ("a/eye/1.png", "b/eye/1.png", "b/other/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    a, b, other = (tmp_path / name for name in ("a/eye", "b/eye", "b/other"))
+    assert [name for name, _ in studies_named([a, b, other])] == [str(a), str(b), "other"]
+    for twice in ([a, b, tmp_path / "b/../a/eye"], [a / "1.png", a / "1.png"]):
+        with pytest.raises(InputError, match="is named twice: give it once"):
+            studies_named(twice)
+    with pytest.raises(InputError, match=f"one study together, but these lie in {a} and {b} and 1 more: give the folders"):
+        studies_named([path / "1.png" for path in (a, b, other)])
+
+
+def test_words_of_another_language(studies, tmp_path, capsys):
+    russian = [dataclasses.replace(s, report="Утечка красителя в макуле.") if s.split == "val" else s for s in studies]
+    with pytest.raises(InputError, match="more than half of the words of the val reports .* is it another language"):
+        train_reports(russian, tmp_path / "run", model_config=MODEL, config=SMALL, training=QUICK)
+    assert not (tmp_path / "run").exists()
+    counts = Counter(word for study in studies if study.split == "train" for word in tokens(study.report))
+    rare = dataclasses.replace(SMALL, min_count=max(counts.values()))
+    with pytest.raises(InputError, match="of the train reports are seen fewer than .* times: give more reports, or a lower min"):
+        train_reports(studies, tmp_path / "run", model_config=MODEL, config=rare, training=QUICK)
+    some = [dataclasses.replace(s, report="утечка " * 8 + s.report) if s.split == "val" else s for s in studies]
+    train_reports(some, tmp_path / "run", model_config=MODEL, config=SMALL, training=dataclasses.replace(QUICK, epochs=1))
+    share = json.loads((tmp_path / "run/config.json").read_text())["words_unknown"]
+    assert share["train"] < 0.1 < share["val"] < 0.5
+    assert f"{share['val']:.0%} of the words of the val reports are not in the vocabulary" in capsys.readouterr().out
+
+
+def test_unknown_words_are_counted(model, studies):
+    assert StudyReports(studies[:2], ["dye leaks xyz xyz", ""], model, 0).unknown == 0.5
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_ctrl_c_keeps_the_best_of_the_finished_epochs(drawn_studies, monkeypatch, tmp_path, capsys, finished):
+    values = iter([1.0] * finished)
+
+    def stopped(*_):
+        for value in values:
+            return value, 0.0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_training, "mean_losses", stopped)
+    out = tmp_path / "runs" / "run"
+    assert main(["train-reports", "--studies", str(drawn_studies["annotation"]), "--out", str(out)]) == 130
+    said = capsys.readouterr()
+    assert said.err.endswith("keepfit_mini: stopped.\n")
+    if finished:
+        assert f"stopped: {out} keeps the best of 1 epoch" in said.out
+        assert {path.name for path in out.iterdir()} == {"config.json", "vocabulary.json", "metrics.jsonl", "model.safetensors"}
+        assert len((out / "metrics.jsonl").read_text().splitlines()) == 1 and ReportModel.load(out).config.limit == 90
+    assert [path.name for path in out.parent.iterdir()] == ["run"] * finished
+
+
+def test_the_schedule_counts_the_steps_of_one_process(studies, monkeypatch, tmp_path):
+    seen, warmup_cosine = [], report_training.warmup_cosine
+    monkeypatch.setattr(Accelerator, "prepare_data_loader", lambda self, loader, **_: prepare_data_loader(
+        loader, self.device, num_processes=2, process_index=0))  # fmt: skip
+    monkeypatch.setattr(report_training, "warmup_cosine", lambda optimizer, *given: seen.append(given) or warmup_cosine(
+        optimizer, *given))  # fmt: skip
+    quick = dataclasses.replace(QUICK, epochs=1)
+    train_reports(studies, tmp_path / "run", model_config=MODEL, config=SMALL, training=quick, progress=False)
+    batches = -(-sum(study.split == "train" for study in studies) // 8)
+    assert seen == [(-(-batches // 2), 0.5, 1)]
+
+
+def test_a_console_that_cannot_show_a_sign(trained, drawn_studies, tmp_path):
+    folder = tmp_path / "\u773c"
+    shutil.copytree(sorted(drawn_studies["images"].glob("study*"))[0], folder)
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = ["generate-reports", trained[1], "--images", folder, "--out", tmp_path / "a.csv"]
+    done = subprocess.run([sys.executable, "-m", "keepfit_mini", *command], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("?: ") and "Traceback" not in done.stderr
+    assert "\u773c" in (tmp_path / "a.csv").read_text(encoding="utf-8")
+
+
+def test_a_damaged_vocabulary_is_refused(trained, drawn_studies, tmp_path, capsys):
+    shutil.copytree(trained[1], tmp_path / "run")
+    words = json.loads((tmp_path / "run/vocabulary.json").read_text())
+    (tmp_path / "run/vocabulary.json").write_text(json.dumps([*words[:-2], 5, None]))
+    command = ["generate-reports", tmp_path / "run", "--images", drawn_studies["annotation"]]
+    refused(capsys, "list of texts", tmp_path / "a.csv", *command)

@@ -5,6 +5,8 @@ neighbour never has the same kind.
 """
 
 import dataclasses
+import json
+from statistics import mean
 
 import pytest
 
@@ -15,6 +17,7 @@ from keepfit_mini.phantom_findings import QUADRANTS
 from keepfit_mini.phantom_phases import FINDING_PLACES, draw_study
 from keepfit_mini.report_findings import clinical_score, read_findings
 from keepfit_mini.report_generation import ReportConfig, write_reports
+from keepfit_mini.report_search import mean_log_likelihood
 from keepfit_mini.report_training import ReportTraining, train_reports
 from keepfit_mini.studies import Study
 
@@ -45,6 +48,12 @@ def finding_f1(model, studies, shift=0):
     return clinical_score([read_findings(text) for text in texts], [study.findings for study in asked])["finding_f1"]
 
 
+def likely(model, studies, width):
+    """Mean log-likelihood a word of each test study's report, mean over studies."""
+    _, found = write_reports(model, [study.images for study in studies if study.split == "test"], width, progress=False)
+    return mean(map(mean_log_likelihood, found))
+
+
 def learned(studies, out, **changes):
     model_config = dataclasses.replace(PRESETS["mini"][0], image_size=48)
     config, training = ReportConfig(dim=64, layers=1), dataclasses.replace(TRAINING, **changes)
@@ -55,6 +64,7 @@ def test_it_reads_the_pictures_and_those_of_this_eye(studies, tmp_path):
     model = learned(studies, tmp_path / "run")
     own, others = finding_f1(model, studies), finding_f1(model, studies, shift=1)
     assert own > 0.6 and others < own - 0.4, (own, others)
+    assert likely(model, studies, 3) >= likely(model, studies, 1)  # the beam's, the greedy ones'
     every = [Finding(name, "moderate", places[0]) for name, places in FINDING_PLACES.items()]  # all findings for everybody
     asked = [study.findings for study in studies if study.split == "test"]
     listed = clinical_score([every] * len(asked), asked)
@@ -65,3 +75,5 @@ def test_it_reads_the_pictures_and_those_of_this_eye(studies, tmp_path):
 def test_from_shuffled_reports_it_learns_nothing(studies, tmp_path):
     model = learned(studies, tmp_path / "run", shuffle=True)
     assert finding_f1(model, studies) < 0.42  # guessing: .25, with 120 studies two standard deviations are .08
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["val_loss"] < 0.7 * lines[0]["val_loss"]  # it did train: words without pictures

@@ -49,3 +49,6 @@ def test_refusals():
         Vocabulary(["a", "b"])
     with pytest.raises(InputError, match="no token twice"):
         Vocabulary([*SPECIAL, "a", "a"])
+    for word in (5, None, ["a"], ""):
+        with pytest.raises(InputError, match="a list of texts"):
+            Vocabulary([*SPECIAL, word])

@@ -139,6 +139,26 @@ def test_a_missing_or_broken_view(folder, capsys):
     refused(folder, {"train": {"a": case("none.jpg")}}, "no study is left", missing="drop")
 
 
+def test_a_picture_that_is_cut_off_is_found_by_drop_alone(folder):
+    Image.effect_noise((64, 64), 80).save(folder / "a/cut.jpg")
+    (folder / "a/cut.jpg").write_bytes((folder / "a/cut.jpg").read_bytes()[:1500])
+    content = {"train": {"a": case("a/1.jpg", "a/cut.jpg"), "b": case("a/cut.jpg")}}
+    assert [len(s.images) for s in read(folder, content)] == [2, 1]  # of which the header alone is read
+    found = read(folder, content, missing="drop")
+    assert [(s.id, len(s.images)) for s in found] == [("a", 1)] and len(found.left_out_views) == 2
+    assert "a/cut.jpg does not decode (image file is truncated" in found.left_out_views[0][1]
+
+
+def test_of_one_split_the_others_are_not_looked_at(folder):
+    content = {"train": {"a": case("none.jpg"), "b": case() | {"Image_path": []}}, "val": {}, "test": {"c": case("a/1.jpg")}}
+    refused(folder, content, "case 'b': no image")
+    assert [s.id for s in read(folder, content, split="test")] == ["c"]
+    refused(folder, content, "has no study of the val split: give --split another", split="val")
+    refused(folder, content, "case 'b': no image", split="train")
+    with pytest.raises(kf.InputError, match="split 'dev' must be train, val, test or None"):
+        read(folder, content, split="dev")
+
+
 @pytest.mark.parametrize("missing", ["refuse", "drop"])
 def test_a_picture_that_leaves_the_folder_is_always_refused(folder, missing, monkeypatch):
     (folder / "link.jpg").symlink_to("../outside.jpg")
@@ -165,6 +185,11 @@ def test_an_empty_report_is_named_left_out_and_counted(folder, capsys):
     refused(folder, {"train": {"a": case("a/1.jpg", En_Report="")}}, "no study is left")
     for report in (5, ["x"], {}):
         refused(folder, {"train": {"a": case("a/1.jpg", En_Report=report)}}, "case 'a': its report is no text")
+    capsys.readouterr()
+    many = {"train": {str(i): case("a/1.jpg", En_Report="") for i in range(40)} | {"last": case("b/1.jpg")}}
+    assert len(read(folder, many).left_out) == 40
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6 and "study '4'" in lines[4] and lines[5].endswith("40 studies")
     half = '{"train": {"a": {"report": "half \\ud800 a letter", "images": "a/1.jpg"}}}'
     assert read(folder, half)[0].report == "half ? a letter"
 
