@@ -26,8 +26,8 @@ HINTS = re.compile(r"(?:<details><summary>Hint(?: \d)?</summary>.*?</details>\s*
 MARKER = re.compile(r"^[ \t]*#[ \t]*NBVAL_\w+[ \t]*\n", re.MULTILINE)
 INTRODUCTION = """This is the student version of `notebooks/{0}`, which has all outputs. **How to work:** replace each
 `raise NotImplementedError("your turn")` by your answer and run the cell; its check says what differs and why it matters. Below
-stand a hint and an answer, both folded. Later cells use your functions: who is stuck takes the folded answer and goes on. "Run all"
-stops at the first gap; that is meant."""
+stand a hint and an answer, both folded. Later cells use your functions: who is stuck takes the folded answer and goes on.
+"Run all" stops at the first gap; that is meant."""
 KEPT = re.compile(r"(it means the outputs\s+)below")  # what a notebook says of its outputs; a student version has none
 
 

@@ -185,8 +185,8 @@ ENCODERS = {
                 '"second."}: a mark is a letter of panels and a comma, letters come in order, the full stop stays',
         "cases": [("A, Early phase. B, Late phase.", "AB"),
                   ("A, Drusen at the macula, soft. B, A normal eye. The fellow eye. C, Optic disc, pale.", "ABC"),
-                  ("A, Many dots. B, The same eye after vitamin A, with fewer dots.", "AB"),
                   ("A, Colour photograph. B, FFA, early phase.", "AB"),
+                  ("A, Many dots. B, The same eye after vitamin A, with fewer dots.", "AB"),
                   ("A, Hepatitis C, treated. B, The disc. N, nasal; T, temporal. C, Hepatitis C, untreated. D, OCT.", "ABCD")],
         "answer": lambda caption, panels: split_caption(caption, len(panels)).texts,
         "mistakes": {

@@ -140,11 +140,13 @@ def split_everywhere(mark, caption, panels):
 
 
 wrong("pair_letters", "Any capital", "N, nasal")(lambda caption, panels: split_everywhere(r"[A-Z], ", caption, panels))
-wrong("pair_letters", "end of a word", "FFA")(lambda caption, panels: split_everywhere(f"[{panels}], ", caption, panels))
-wrong("pair_letters", "letter in a sentence", "vitamin A")(
+wrong("pair_letters", "end of a word", "case 3 of 5", "FFA")(
+    lambda caption, panels: split_everywhere(f"[{panels}], ", caption, panels)
+)
+wrong("pair_letters", "letter in a sentence", "case 4 of 5", "vitamin A")(
     lambda caption, panels: split_everywhere(rf"(?:^| )[{panels}], ", caption, panels)
 )
-wrong("pair_letters", "case 3 of 5", "gave 'The same eye after vitamin' at ['B']")(
+wrong("pair_letters", "case 4 of 5", "gave 'The same eye after vitamin' at ['B']")(
     lambda caption, panels: split_everywhere(r"(?:^| )[A-C], ", caption, panels)
 )
 wrong("pair_letters", "case 5 of 5", "a dict of A, B, N, T, C, D")(
