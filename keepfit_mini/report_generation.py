@@ -6,8 +6,9 @@
 The image encoder comes from a pretrained KeepFIT, or is random; it goes on learning at a rate of its own. Not about: the
 layers (report_decoder.py), which word is taken (report_search.py), training (report_training.py).
 
-As published, the patches are averaged over the views ("mean"). Leakage that grows and staining that stays differ in nothing but
-time, which a mean forgets; so views are kept apart by default, each with a mark of its turn: the first, ..., the last.
+As published, the patches are averaged over the views ("mean"), which forgets their order. So views are kept apart by default,
+each with a mark of its turn: the first, ..., the last. From the mean findings are named as well, but place and severity are right less
+often (results/report_writers.json).
 
 Symbols: N studies, V views of one, P patches (places of the encoder's last stage, of one view or of all), D width, L words.
 """
@@ -45,7 +46,7 @@ class ReportConfig:
     limit      words a report at most (zh: characters, of which 6% of the drawn reports have more than 90, none more than 120)
     views      pictures a study at most, evenly spaced in time
     block      no run of so many words is written twice (published: 3); 0: may. A third of the drawn reports repeat a trigram
-               themselves ("in the late phase"): with 3, recall of findings on val fell from .91 to .89
+               themselves ("in the late phase"); what the rule costs stands in results/report_writers.json
     joined     "apart": the decoder sees each view's patches; "mean": their average over the views (as published)
     """
 

@@ -210,17 +210,21 @@ def in_short(found: dict) -> str:
 
 
 def writers_in_short(found: dict) -> str:
-    """report_writers.json (of data_scripts/report_writers.py) -> README's table: an arm a row, mean ± deviation over seeds."""
+    """report_writers.json (of data_scripts/report_writers.py) -> README's table: an arm a row, mean ± deviation over seeds.
+
+    val: the arms are compared, so on the seeds that all of them have; test: all seeds."""
     names = {"en": "the defaults", "zh": "in Chinese, at most 120 characters",
              "words only": "words alone, no findings asked (as published), 24 epochs",
              "mean": "mean of the views (as published)", "block 3": "the defaults' writer, no trigram twice (as published)",
              "no late": "the defaults' writer, studies without their late frame"}  # fmt: skip
     shown = {"finding_precision": "findings: precision", "finding_recall": "recall", "exact_precision": "with place and severity",
              "exact_recall": "recall"}  # fmt: skip
-    lines = []
+    lines, arms = [], {row["arm"] for row in found["rows"]}
+    shared = set.intersection(*({row["seed"] for row in found["rows"] if row["arm"] == arm} for arm in arms))
     for split in ("val", "test"):
         for arm, name in names.items():
             mine = [row for row in found["rows"] if row["arm"] == arm and split in row]
+            mine = [row for row in mine if split == "test" or row["seed"] in shared]
             if mine:
                 seeds = " ".join(str(row["seed"]) for row in mine)
                 lines.append([split, name, seeds, *(spread([row[split][metric] for row in mine]) for metric in shown)])

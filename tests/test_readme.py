@@ -67,6 +67,24 @@ def test_numbers_of_the_report_notebook():
     assert f"gives {listed[0]} and {listed[1]}." in said
 
 
+def test_numbers_of_the_report_writers():
+    """The bar of .9 on every seed's test studies, and what notebook 10 quotes."""
+    rows = json.loads((ROOT / "results" / "report_writers.json").read_text())["rows"]
+    tested = [row["test"] for row in rows if row["arm"] == "en"]
+    assert len(tested) >= 3 and min(row[f"finding_{what}"] for row in tested for what in ("precision", "recall")) > 0.9
+    notebook = json.loads((ROOT / "notebooks" / "10_reports.ipynb").read_text(encoding="utf-8"))
+    said = " ".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+
+    def two(arm, kind):  # precision and recall of seed 0's val studies
+        row = next(row["val"] for row in rows if row["arm"] == arm and row["seed"] == 0)
+        return [f"{row[f'{kind}_{what}']:.2f}"[1:] for what in ("precision", "recall")]
+
+    for name, arm, epochs in (("words alone", "words only", 24), ("words and tags", "en", 16)):
+        assert f"| {name} | {epochs} | {', '.join(two(arm, 'finding'))} | {', '.join(two(arm, 'exact'))} |" in said
+    (before, then), (after, now) = two("en", "finding"), two("block 3", "finding")
+    assert f"precision from {before} to {after} and their recall from {then} to {now} (" in said
+
+
 def test_numbers_lose_their_first_nought_alone():
     assert [results.spread([value]) for value in (0.5, -0.25, 10.5, 420.8)] == [".500", "-.250", "10.500", "420.800"]
     assert results.spread([10.0, 20.0]) == "15.000 ± 7.071"
