@@ -244,13 +244,14 @@ def measure(path: Path, fast: bool, executed: Path | None = None) -> tuple[float
         resources = {"metadata": {"path": str(place / "notebooks")}}
         begin = time.perf_counter()
         try:
-            client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources, store_widget_state=False)
+            client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources)
             with peak_memory() as peak:
                 client.execute(env=environment)
         except CellExecutionError as error:
             raise InputError(f"{error.ename}: {error.evalue}: mend the notebook first", path) from error
         minutes = (time.perf_counter() - begin) / 60
     if executed:
+        notebook.metadata.pop("widgets", None)  # a slider's state, megabytes that no reader sees
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
         write_aside(executed / path.name, as_text(notebook))
