@@ -7,8 +7,8 @@ The image encoder comes from a pretrained KeepFIT, or is random; it goes on lear
 layers (report_decoder.py), which word is taken (report_search.py), training (report_training.py).
 
 As published, the patches are averaged over the views ("mean"), which forgets their order. So views are kept apart by default,
-each with a mark of its turn: the first, ..., the last. From the mean findings are named as well, but place and severity are right less
-often (results/report_writers.json).
+each with a mark of its turn: the first, ..., the last. From the mean findings are named as well, but place and severity are right
+less often (results/report_writers.json).
 
 Symbols: N studies, V views of one, P patches (places of the encoder's last stage, of one view or of all), D width, L words.
 """
