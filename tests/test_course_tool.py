@@ -128,7 +128,8 @@ def test_student_version(tiny):
     first, setup, other, title, code, hint, solution = notebook.cells
     lines = first.source.splitlines()
     assert lines[0].endswith("/blob/main/exercises/03_tiny.ipynb)") and first.source.count("Open in Colab") == 1
-    assert lines[2].startswith("This is the student version of `notebooks/03_tiny.ipynb`,") and lines[4] == "# 3. Tiny"
+    assert lines[2].startswith("This is the student version of `notebooks/03_tiny.ipynb`,")
+    assert "**How to work:**" in lines[2] and lines[7] == "# 3. Tiny"
     assert "it means the outputs\nof the solved notebook." in first.source and "](../notebooks" not in first.source
     assert code.source == 'def half(x):\n    raise NotImplementedError("your turn")\n\n\ncheck("half", half)'
     assert title.source == EXERCISE and hint.source == HINT and other.metadata == {}
