@@ -30,8 +30,8 @@ from .report_generation import ReportConfig, ReportModel, read_views, write_repo
 from .report_scores import METEOR_NOTE, SCORES, score_reports
 from .report_search import mean_log_likelihood, search
 from .report_training import ReportTraining, train_reports
-from .results import markdown, spread
 from .studies import Study, manifest_of, read_studies
+from .table_text import markdown, spread
 from .trainer import pretrain
 
 # variant of pretraining -> its name in the table; "none": the encoder begins at random

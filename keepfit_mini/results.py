@@ -2,7 +2,8 @@
 
 `results` writes results/TABLE.json, results/TABLE.md and results/claims.{json,md}, and fills README's and MODEL_CARD's
 pairs of marks, <!-- table NAME --> and <!-- end -->; `results --check` fails when any of them is stale.
-Not about: making the runs (reproduce.py, demo.py) or the arithmetic of a verdict (claims.py).
+Not about: making the runs (reproduce.py, demo.py), the arithmetic of a verdict (claims.py), or tables that come from elsewhere
+than these runs (own_tables.py).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 
 from .claims import claims_markdown, judge
 from .config import InputError, write_aside
+from .own_tables import course_table, reports_table, trust_table, writers_table
 from .reproduce import read_toml, tables
+from .table_text import interval, markdown, read_json, spread, two
 
 Runs = dict[tuple[str, str], dict[int, dict]]  # (data, model) -> seed -> run
 METRIC_NAMES = {"aca": "ACA", "auc": "AUC", "f1": "F1"}
@@ -29,34 +32,6 @@ PROTOCOL_NAMES = {
 PROMPT_NAMES = {"names": "by name", "descriptions": "by findings", "both": "by both"}
 
 
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error}): run the command that makes it", path) from error
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _two(value: float) -> str:
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
-
-
-def spread(values: Sequence[float]) -> str:
-    """ ".812 ± .020": mean and standard deviation, the mean alone of a single value."""
-    return _two(mean(values)) + (f" ± {_two(stdev(values))}" if len(values) > 1 else "")
-
-
-def _interval(scores: Sequence[dict], metric: str) -> str:
-    """The 95% bootstrap interval over images, its two ends averaged over seeds."""
-    low, high = (mean(s["ci95"][metric][end] for s in scores) for end in (0, 1))
-    return f"[{_two(low)}, {_two(high)}]"
-
-
 # --------------------------------------------------------------------------------------------- the tables of a paper
 
 
@@ -64,7 +39,7 @@ def load_runs(folder: Path) -> Runs:
     """Every run of a results folder."""
     runs: Runs = {}
     for path in sorted((folder / "runs").glob("*.json")):
-        run = _read(path)
+        run = read_json(path)
         try:
             runs.setdefault((run["data"], run["model"]), {})[run["seed"]] = run
             _ = run["scores"], run["truth"], run["variant"]
@@ -122,7 +97,7 @@ def table_markdown(name: str, runs: Runs, data: Sequence[str] | None = None, col
         for row, values in paper.items():
             published = dict(zip(table["columns"], values, strict=False))
             if any(c in published for c in shown):
-                lines.append([f"*paper: {row}*", "1", *(_two(published[c]) if c in published else "" for c in shown)])
+                lines.append([f"*paper: {row}*", "1", *(two(published[c]) if c in published else "" for c in shown)])
         head = ["model", "seeds", *(column_name(c) for c in shown)]
         parts.append(f"### {kinds[kind]['title'].capitalize()}\n\n{markdown(head, lines)}")
     return "\n\n".join(parts)
@@ -165,14 +140,14 @@ def claims_files(folder: Path, runs: Runs) -> dict[Path, str]:
 
 def demo_table(folder: Path, _: Runs) -> str:
     """The demo's own results.json, a model a row, a drawn set a column."""
-    demo = _read(folder / "demo.json")
+    demo = read_json(folder / "demo.json")
     rows = demo["rows"]
     models, sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("model", "dataset"))
     cell = {(row["model"], row["dataset"]): row for row in rows}
     lines = []
     for model in models:
         found = [cell.get((model, name)) for name in sets]
-        lines.append([model, *(f"{_two(r['metrics']['aca'])} {_interval([r], 'aca')}" if r else "" for r in found)])
+        lines.append([model, *(f"{two(r['metrics']['aca'])} {interval([r], 'aca')}" if r else "" for r in found)])
     table = markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
     return f"{table}\n\nThe whole demo took {demo['seconds']:.0f} seconds."
 
@@ -189,8 +164,8 @@ def arms_table(_: Path, runs: Runs) -> str:
         for prompts in ("names", "descriptions"):
             scores = [run["scores"][f"odir/zero-shot/{prompts}"] for run in found]
             recall = np.mean([_recall(run, s) for run, s in zip(found, scores, strict=True)], axis=0)
-            aca = f"{spread([s['metrics']['aca'] for s in scores])} {_interval(scores, 'aca')}"
-            cells += [aca, " / ".join(map(_two, recall))]
+            aca = f"{spread([s['metrics']['aca'] for s in scores])} {interval(scores, 'aca')}"
+            cells += [aca, " / ".join(map(two, recall))]
         cells.append(spread([run["scores"]["odir/zero-shot/both"]["metrics"]["aca"] for run in found]))
         minutes = [run["pretrain_seconds"] / 60 for run in found if run["pretrain_seconds"]]
         cells.append(f"{mean(minutes):.0f}" if minutes else "")
@@ -221,65 +196,6 @@ def headline_table(_: Path, runs: Runs) -> str:
     """Table 1 on photographs with the paper's rows beside, ODIR200x3 only."""
     columns = [c for c in read_toml("few-zero-shot")["columns"] if c.startswith("odir/") and "zero-shot" not in c]
     return table_markdown("few-zero-shot", runs, ["real"], [*columns, "odir/zero-shot/both"]).partition("\n\n")[2]
-
-
-def trust_table(folder: Path, _: Runs) -> str:
-    """What was measured of resuming, several processes, large data and batches, speed, and odd input."""
-    kills, several, rows, bench, fuzz = (
-        _read(folder / f"{name}.json") for name in ("kill_and_resume", "several_processes", "million_rows", "bench", "fuzz")
-    )
-    exact = [v for variants in several["modes"]["exact"].values() for v in variants.values()]
-    gradient = max(v["gradient_relative_to_largest"] for v in exact)
-    weights = max(v["weights_first_step"] for v in exact)
-    small, large, published = (bench["once"][name] for name in ("batch of 32", "batch of 512", "published"))
-    files, cases = kills["at_files"], fuzz["cases"]
-    growth = max(run["mb_growth_after_first_100_steps"] for run in rows["runs"])
-    lines = [
-        ("killed with SIGKILL at random moments, resumed: weights and log identical",
-         f"{kills['identical']} of {len(kills['at_random'])}", "kill_and_resume"),
-        ("the same, killed just before each change of a file of the run", f"{files['identical']} of {files['tried']}",
-         "kill_and_resume"),
-        ("2 and 4 processes against one with the joined batch, six variants: largest difference of gradients (relative), of "
-         "weights after a step", f"{gradient:.1e}, {weights:.1e}", "several_processes"),
-        (f"a manifest of {rows['runs'][0]['rows']:,} rows: read; memory gained while training on",
-         f"{max(run['read_seconds'] for run in rows['runs']):.0f} s; {growth:.0f} MB", "million_rows"),
-        (f"memory of {large['rows_a_side']} + {large['rows_a_side']} pairs in chunks of {large['chunk_size']} against that of "
-         f"{small['rows_a_side']} + {small['rows_a_side']} at once",
-         f"{large['peak_memory_mb'] / small['peak_memory_mb']:.2f} times", "bench"),
-        ("pairs a second against the published step, same loss", f"{published['ratio']:.2f} times", "bench"),
-        ("odd manifests, captions and configs; odd pictures: neither read nor refused in one line",
-         f"{fuzz['failures']} of {sum(cases.values()) - cases['images']:,}; {fuzz['failures']} of {cases['images']:,}", "fuzz"),
-    ]  # fmt: skip
-    return markdown(["what", "measured", "file"], [(what, value, f"`results/{name}.json`") for what, value, name in lines])
-
-
-def course_table(folder: Path, _: Runs) -> str:
-    """The notebooks, their titles, and how long each takes, where that was measured."""
-    times = _read(folder / "runtimes.json") if (folder / "runtimes.json").is_file() else {}
-    lines = []
-    for path in sorted((folder.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        first = "".join(_read(path)["cells"][0]["source"])
-        title = re.search(r"^# \d+\.? (.+)$", first, flags=re.MULTILINE)
-        if not title:
-            raise InputError("its first cell has no title like `# 6. Zero-shot`: add it", path)
-        row = times.get(path.stem, {})
-        minutes = [f"{row[name]:.1f}" if row.get(name) is not None else "" for name in ("minutes_two_cores", "minutes_fast")]
-        lines.append([f"[{path.stem[:2]}](notebooks/{path.name})", title[1], *minutes, f"[student](exercises/{path.name})"])
-    return markdown(["notebook", "", "minutes on two cores", "in fast mode", "exercises"], lines)
-
-
-def reports_table(folder: Path, _: Runs) -> str:
-    """Table 2b in short; see report_table.py, which imports this file and PyTorch."""
-    from .report_table import in_short
-
-    return in_short(_read(folder / "reports.json"))
-
-
-def writers_table(folder: Path, _: Runs) -> str:
-    """How good a writer of reports is, by seed and by what is left out."""
-    from .report_table import writers_in_short
-
-    return writers_in_short(_read(folder / "report_writers.json"))
 
 
 TABLES = {"trust": trust_table, "demo": demo_table, "real": arms_table, "claims": claims_table, "few-shot": headline_table,
