@@ -58,7 +58,7 @@ def course_table(folder: Path, _: object) -> str:
 
 
 def reports_table(folder: Path, _: object) -> str:
-    """Table 2b in short; see report_table.py, which imports this file and PyTorch."""
+    """Table 2b in short. report_table.py imports PyTorch, which no other table needs: so it is imported here."""
     from .report_table import in_short
 
     return in_short(read_json(folder / "reports.json"))

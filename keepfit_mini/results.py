@@ -20,7 +20,7 @@ from .claims import claims_markdown, judge
 from .config import InputError, write_aside
 from .own_tables import course_table, reports_table, trust_table, writers_table
 from .reproduce import read_toml, tables
-from .table_text import interval, markdown, read_json, spread, two
+from .table_text import decimals, interval, markdown, read_json, spread
 
 Runs = dict[tuple[str, str], dict[int, dict]]  # (data, model) -> seed -> run
 METRIC_NAMES = {"aca": "ACA", "auc": "AUC", "f1": "F1"}
@@ -97,7 +97,7 @@ def table_markdown(name: str, runs: Runs, data: Sequence[str] | None = None, col
         for row, values in paper.items():
             published = dict(zip(table["columns"], values, strict=False))
             if any(c in published for c in shown):
-                lines.append([f"*paper: {row}*", "1", *(two(published[c]) if c in published else "" for c in shown)])
+                lines.append([f"*paper: {row}*", "1", *(decimals(published[c]) if c in published else "" for c in shown)])
         head = ["model", "seeds", *(column_name(c) for c in shown)]
         parts.append(f"### {kinds[kind]['title'].capitalize()}\n\n{markdown(head, lines)}")
     return "\n\n".join(parts)
@@ -147,7 +147,7 @@ def demo_table(folder: Path, _: Runs) -> str:
     lines = []
     for model in models:
         found = [cell.get((model, name)) for name in sets]
-        lines.append([model, *(f"{two(r['metrics']['aca'])} {interval([r], 'aca')}" if r else "" for r in found)])
+        lines.append([model, *(f"{decimals(r['metrics']['aca'])} {interval([r], 'aca')}" if r else "" for r in found)])
     table = markdown(["model", *(f"{name}, ACA" for name in sets)], lines)
     return f"{table}\n\nThe whole demo took {demo['seconds']:.0f} seconds."
 
@@ -165,7 +165,7 @@ def arms_table(_: Path, runs: Runs) -> str:
             scores = [run["scores"][f"odir/zero-shot/{prompts}"] for run in found]
             recall = np.mean([_recall(run, s) for run, s in zip(found, scores, strict=True)], axis=0)
             aca = f"{spread([s['metrics']['aca'] for s in scores])} {interval(scores, 'aca')}"
-            cells += [aca, " / ".join(map(two, recall))]
+            cells += [aca, " / ".join(map(decimals, recall))]
         cells.append(spread([run["scores"]["odir/zero-shot/both"]["metrics"]["aca"] for run in found]))
         minutes = [run["pretrain_seconds"] / 60 for run in found if run["pretrain_seconds"]]
         cells.append(f"{mean(minutes):.0f}" if minutes else "")

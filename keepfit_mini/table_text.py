@@ -24,16 +24,17 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def two(value: float) -> str:
+def decimals(value: float) -> str:
+    """Three decimals without the nought before them: .812, -.250, 10.500."""
     return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
 
 
 def spread(values: Sequence[float]) -> str:
     """ ".812 ± .020": mean and standard deviation, the mean alone of a single value."""
-    return two(mean(values)) + (f" ± {two(stdev(values))}" if len(values) > 1 else "")
+    return decimals(mean(values)) + (f" ± {decimals(stdev(values))}" if len(values) > 1 else "")
 
 
 def interval(scores: Sequence[dict], metric: str) -> str:
     """The 95% bootstrap interval over images, its two ends averaged over seeds."""
     low, high = (mean(s["ci95"][metric][end] for s in scores) for end in (0, 1))
-    return f"[{two(low)}, {two(high)}]"
+    return f"[{decimals(low)}, {decimals(high)}]"
